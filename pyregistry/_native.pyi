@@ -1,0 +1,259 @@
+"""The Rust extension: content store, fills, readers and the HTTP client to upstreams.
+
+Digests cross as `algorithm:hex` strings; a malformed one raises ValueError. Failures raise `pyregistry.errors.Failure`.
+Every class is frozen. Awaitables belong to the running asyncio loop; cancelling one never cancels a fill, unless said so.
+"""
+
+from collections.abc import Awaitable, Sequence
+from typing import final
+
+from pyregistry.errors import Failure
+
+__version__: str
+#: True for a build without optimisation; `serve` warns.
+DEBUG_BUILD: bool
+#: Largest number of ranges one request may ask for.
+MAX_RANGES: int
+
+def parse_range(header: str, size: int) -> list[tuple[int, int]] | None:
+    """Byte ranges of a Range header for a body of `size` bytes (RFC 9110 section 14.1.2).
+
+    Ranges come as (start, end) with `end` exclusive and clamped to `size`, in the order asked, not merged; unsatisfiable ones
+    among several are left out. None: not a byte range, malformed, or over MAX_RANGES, so the header is ignored.
+    Empty list: nothing satisfiable, answer 416.
+    """
+
+def fills(root: str) -> list[FillStatus]:
+    """Fills and partials on the storage root `root`, read without opening the store (safe beside a running server)."""
+
+@final
+class Store:
+    """One process's view of a storage root. Content only: facts live in the metadata database."""
+
+    def __new__(
+        cls,
+        root: str,
+        *,
+        reserve: int = 2 << 30,
+        abandon_min_sent: int = 1 << 20,
+        abandon_fraction: float = 0.5,
+        abandon_remaining: int = 64 << 20,
+        failure_seconds: float = 1.0,
+    ) -> Store:
+        """Opens `root`, making it if need be. Sizes are bytes.
+
+        Raises Failure(STORAGE) naming the path and the reason: not writable, another format VERSION, NFS/SMB/FUSE.
+        """
+
+    def committed(self, digest: str, size: int | None = None) -> Reader | None:
+        """A reader of the committed blob, its descriptor open; None if there is none. Inline, microseconds.
+
+        `size` is what the metadata says; a file of another size is moved to quarantine and None is returned.
+        """
+
+    def in_flight(self, digest: str) -> bool:
+        """Whether some process owns a fill of `digest` now. Inline (one fcntl)."""
+
+    def attach(self, digest: str) -> Reader:
+        """A reader of the fill of `digest`, in flight here or elsewhere, or yet to begin.
+
+        It gets bytes only while some task of this process awaits `own_or_follow(digest)` or runs the fill it returned.
+        """
+
+    def wanted(self, digest: str) -> bool:
+        """Whether readers of this process wait for a fill of `digest` that has no outcome yet."""
+
+    def own_or_follow(self, digest: str) -> Awaitable[Fill | None]:
+        """A `Fill` as soon as this process owns it (the lock won, nothing committed, no failure on record); None once the
+        digest is committed or has failed, here or in another process, and this process's readers know.
+
+        Cancelling it while it follows fails this process's readers with INTERRUPTED. One driver a digest and process: a second raises RuntimeError.
+        """
+
+    def pass_through(self, source: Source, digest: str) -> Plan:
+        """The whole body straight from upstream, hashed, nothing stored; its last block waits for the right digest.
+
+        For use when storage is full (DESIGN.md section 6). `Plan.length` is known after `await plan.begin()`.
+        """
+
+    def lock(self, key: int) -> Awaitable[Lock]:
+        """The lock of `key` (63 bits used) among all processes on this root, waited for."""
+
+    def try_lock(self, key: int) -> Lock | None:
+        """The lock of `key`, or None if somebody holds it."""
+
+    def remove(self, digest: str) -> bool:
+        """Unlinks a committed blob; readers that have it open go on. False if there was none."""
+
+    def clean(self, older_than: float) -> Awaitable[list[str]]:
+        """Removes left-overs nobody owns: temporary files, recorded failures, partials not touched for `older_than` seconds.
+
+        Answers the digests whose partials went.
+        """
+
+    def free_bytes(self) -> int:
+        """Bytes an unprivileged process can still write on the root's file system."""
+
+    def owned(self) -> int:
+        """Fills this process owns now."""
+
+    def close(self) -> Awaitable[None]:
+        """Stops owned fills at a durable checkpoint and ends the background threads' work."""
+
+@final
+class Lock:
+    """A held lock. Also goes with its process."""
+
+    def release(self) -> None: ...
+    def __enter__(self) -> Lock: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+@final
+class Fill:
+    """A fill this process owns. Dropping it without an outcome records INTERRUPTED and keeps the partial."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def frontier(self) -> int:
+        """Bytes present and hashed from 0; where `run` will go on."""
+
+    def run(self, source: Source) -> Awaitable[str]:
+        """Brings bytes from `source` until an outcome: "committed" or "stopped" (nobody waits, by policy; partial kept).
+
+        Raises Failure: DIGEST_MISMATCH and SIZE_MISMATCH of a finished body, and the STORAGE causes, are already recorded as the
+        outcome; any other cause is the source's, the fill is still owned, and the caller runs it again or calls `fail`.
+        Cancelling it stops the fetch at a checkpoint; the fill is still owned.
+        """
+
+    def fail(self, failure: Failure) -> None:
+        """Records the outcome for every reader in every process and lets go (for `failure_seconds`, or its `retry_after`)."""
+
+@final
+class FillStatus:
+    """One fill or partial as seen on disk."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def frontier(self) -> int: ...
+    @property
+    def owned(self) -> bool:
+        """A process works on it now."""
+    @property
+    def failure(self) -> Failure | None:
+        """The recorded failure of its last generation."""
+
+@final
+class Reader:
+    """What a request holds to get bytes of one digest: committed, in flight, or about to be; the interface is the same."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def size(self) -> int | None:
+        """Bytes of the whole blob, once known."""
+    @property
+    def is_committed(self) -> bool: ...
+    def ready(self) -> Awaitable[int | None]:
+        """Waits until a body can be begun and answers the size (None: upstream told none; whole body only, in order).
+
+        Raises the fill's Failure.
+        """
+
+    def plan(self, ranges: Sequence[tuple[int, int]] | None = None, boundary: str | None = None) -> Plan:
+        """The body of a response. No ranges: the whole. One: its bytes. Several: multipart/byteranges, framed with `boundary`,
+        each part with `Content-Type: application/octet-stream` and its Content-Range (RFC 9110 section 14.6).
+
+        A whole body, and one range from 0 to the end, holds its last block back until the digest was verified (I4).
+        """
+
+@final
+class Plan:
+    """A response body, read in order. Not for two tasks at once."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the whole body, framing included; None where the size is unknown."""
+
+    def begin(self) -> Awaitable[int | None]:
+        """Waits until the first byte can be had and answers `length`. Needed for `pass_through` alone."""
+
+    def take(self, limit: int) -> bytes | None:
+        """Up to `limit` next bytes without waiting for network or disk; None if there are none yet; b"" at the end.
+
+        Raises the fill's Failure.
+        """
+
+    def next(self, limit: int) -> Awaitable[bytes]:
+        """Up to `limit` next bytes, waited for; b"" at the end. Cancelling loses no byte. Raises the fill's Failure."""
+
+@final
+class Client:
+    """HTTP to upstreams: pooled connections, proxy variables, redirects that drop credentials across hosts."""
+
+    def __new__(
+        cls,
+        *,
+        user_agent: str,
+        ca_file: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        verify: bool = True,
+        connect_timeout: float = 5.0,
+        progress_timeout: float = 30.0,
+    ) -> Client:
+        """Times are seconds; `progress_timeout` bounds the wait for a status line and between two pieces of a body.
+
+        `ca_file` (PEM) adds to the system's authorities; `client_cert` and `client_key` are PEM files. ValueError names a bad file.
+        """
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        *,
+        body: bytes | None = None,
+        limit: int = 8 << 20,
+    ) -> Awaitable[Answer]:
+        """One exchange with a small answer, redirects followed. Any status is an answer; no answer raises
+        Failure(UNREACHABLE | TIMEOUT | TOO_LARGE | PROTOCOL)."""
+
+    def source(self, url: str, headers: Sequence[tuple[str, str]]) -> Source:
+        """A blob's body at `url`, for `Fill.run` or `Store.pass_through`; nothing is sent yet.
+
+        A broken body goes on by Range from where it was (Content-Range checked; a 200 to a Range is skipped forward); 401 or 403 from
+        a redirect's target resolves `url` again. Statuses of `url` itself end it: 404 NOT_FOUND, 401 and 403 DENIED (with `challenge`),
+        429 RATE_LIMITED (with `retry_after`), else UPSTREAM.
+        """
+
+@final
+class Answer:
+    """A small answer, held whole."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Names in lower case, in the order received."""
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def url(self) -> str:
+        """Where it came from, after redirects."""
+    def header(self, name: str) -> str | None:
+        """The first value of `name` (lower case)."""
+
+@final
+class Source:
+    """One upstream body that can be asked for from any offset."""
+
+    @property
+    def received(self) -> int:
+        """Body bytes received so far."""
+    @property
+    def statuses(self) -> list[int]:
+        """Status of every answer so far (redirects not counted); 0 for a request without one."""

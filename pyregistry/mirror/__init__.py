@@ -1,0 +1,1 @@
+"""Upstreams, and how their content gets here."""

@@ -1,0 +1,1 @@
+"""Content and facts: the native store and the metadata database."""

@@ -1,0 +1,1 @@
+//! HTTP client to upstream registries. Knows no store.

@@ -1,0 +1,1 @@
+//! Content store: blobs by digest, fills, readers. No Python here.
