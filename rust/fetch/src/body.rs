@@ -1,0 +1,278 @@
+//! A body that goes on after a break, from any offset.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Response, StatusCode};
+use tokio::time::sleep;
+
+use crate::client::Client;
+use crate::content_range::{self, ContentRange};
+use crate::error::FetchError;
+use crate::exchange::{Question, Received};
+use crate::retry_after;
+use crate::tally::Tally;
+
+/// Attempts to go on without one new byte between them.
+const MAX_ATTEMPTS: u32 = 5;
+
+/// One body upstream. Cancel-safe: a call that is dropped loses no byte, and the next one goes on.
+pub struct BodySource {
+    client: Client,
+    /// The question as asked; its answer may be a redirect.
+    question: Question,
+    /// Where the last answer came from, while it is good: a signed URL lives for minutes, and only in here.
+    located: Option<Question>,
+    response: Option<Response>,
+    /// Offset of the next byte to hand out.
+    position: u64,
+    /// Bytes of the present answer that come before `position`.
+    skip: u64,
+    /// Bytes of the whole, once some answer told.
+    size: Option<u64>,
+    ended: bool,
+    /// Failures since the last new byte.
+    failures: u32,
+    tally: Arc<Tally>,
+}
+
+/// Why there is no body yet.
+enum Setback {
+    /// A signed URL that expired, or whose host will not have it: resolve again.
+    Expired(FetchError),
+    Failed(FetchError),
+}
+
+impl BodySource {
+    pub(crate) fn new(client: Client, question: Question) -> Self {
+        Self {
+            client,
+            question,
+            located: None,
+            response: None,
+            position: 0,
+            skip: 0,
+            size: None,
+            ended: false,
+            failures: 0,
+            tally: Arc::default(),
+        }
+    }
+
+    /// Counts that go on while the body comes.
+    pub fn tally(&self) -> Arc<Tally> {
+        self.tally.clone()
+    }
+
+    /// Asks for the body from `offset` and answers the size of the whole, if upstream tells. May be called again.
+    ///
+    /// Only a refused redirect target is asked for again here: whether another place is tried is the caller's to decide.
+    pub async fn begin(&mut self, offset: u64) -> Result<Option<u64>, FetchError> {
+        (self.response, self.located) = (None, None);
+        (self.position, self.ended, self.failures) = (offset, false, 0);
+        loop {
+            match self.open().await {
+                Ok(()) => return Ok(self.size),
+                Err(Setback::Expired(error)) => self.count_failure(error)?,
+                Err(Setback::Failed(error)) => return Err(error),
+            }
+            sleep(self.client.pause(self.failures)).await;
+        }
+    }
+
+    /// The next bytes; None at the end of the whole body.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        loop {
+            if self.ended || self.size == Some(self.position) {
+                self.response = None;
+                self.ended = true;
+                return Ok(None);
+            }
+            let Some(response) = &mut self.response else {
+                self.go_on().await?;
+                continue;
+            };
+            let url = self.located.as_ref().map_or(&self.question.url, |located| &located.url);
+            match self.client.piece(response, url).await {
+                Ok(Some(piece)) => {
+                    if let Some(fresh) = self.accept(piece)? {
+                        return Ok(Some(fresh));
+                    }
+                }
+                Ok(None) => self.clean_end()?,
+                Err(error) => {
+                    self.response = None;
+                    self.count_failure(error)?;
+                }
+            }
+        }
+    }
+
+    /// Asks for the rest after a break. The target of the last redirect is asked first, `url` itself from then on.
+    async fn go_on(&mut self) -> Result<(), FetchError> {
+        sleep(self.client.pause(self.failures)).await;
+        match self.open().await {
+            Ok(()) => Ok(()),
+            Err(Setback::Expired(error)) => {
+                self.located = None;
+                self.count_failure(error)
+            }
+            Err(Setback::Failed(error)) => {
+                let stands = matches!(&error, FetchError::Upstream { status, .. } if *status < 500);
+                let transport = error.retryable() && !stands && !matches!(error, FetchError::SizeMismatch { .. });
+                if !transport {
+                    return Err(error);
+                }
+                self.located = None;
+                self.count_failure(error)
+            }
+        }
+    }
+
+    fn count_failure(&mut self, error: FetchError) -> Result<(), FetchError> {
+        self.failures += 1;
+        if self.failures > MAX_ATTEMPTS { Err(error) } else { Ok(()) }
+    }
+
+    /// One request from `position`, and what its head says.
+    async fn open(&mut self) -> Result<(), Setback> {
+        let mut question = self.located.clone().unwrap_or_else(|| self.question.clone());
+        question.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if self.position > 0 {
+            let range = HeaderValue::try_from(format!("bytes={}-", self.position))
+                .map_err(|error| Setback::Failed(FetchError::Input { reason: error.to_string() }))?;
+            question.headers.insert(header::RANGE, range);
+        }
+        let received = self.client.exchange(question, Some(&self.tally)).await.map_err(Setback::Failed)?;
+        let placed = match received.response.status() {
+            StatusCode::OK => self.whole(&received),
+            StatusCode::PARTIAL_CONTENT => self.part(&received),
+            StatusCode::RANGE_NOT_SATISFIABLE if self.position > 0 => return self.beyond(&received),
+            _ => return Err(self.refused(&received)),
+        };
+        self.skip = placed.map_err(Setback::Failed)?;
+        let Received { response, url, headers } = received;
+        self.response = Some(response);
+        self.located = Some(Question { url, headers, ..self.question.clone() });
+        Ok(())
+    }
+
+    /// 200: the whole body, from 0 whatever was asked. Answers how much of it to skip.
+    fn whole(&mut self, received: &Received) -> Result<u64, FetchError> {
+        self.learn(received, content_length(received))?;
+        Ok(self.position)
+    }
+
+    /// 206: must begin where we asked.
+    fn part(&mut self, received: &Received) -> Result<u64, FetchError> {
+        let Some(ContentRange { span: Some((start, _)), total }) = range_of(received) else {
+            let reason = "a 206 without a Content-Range that can be understood".to_owned();
+            return Err(FetchError::Protocol { url: received.url.clone(), reason });
+        };
+        if start != self.position {
+            let reason = format!("asked for byte {} and got byte {start}", self.position);
+            return Err(FetchError::SizeMismatch { url: received.url.clone(), reason });
+        }
+        self.learn(received, total)?;
+        Ok(0)
+    }
+
+    /// 416: right where all bytes are here already, else the body is shorter than it was.
+    fn beyond(&mut self, received: &Received) -> Result<(), Setback> {
+        let total = range_of(received).and_then(|range| range.total);
+        self.learn(received, total).map_err(Setback::Failed)?;
+        if self.size == Some(self.position) {
+            self.ended = true;
+            return Ok(());
+        }
+        let reason = format!("416 to the bytes from {} on", self.position);
+        Err(Setback::Failed(FetchError::SizeMismatch { url: received.url.clone(), reason }))
+    }
+
+    /// The size of the whole: what was learned first must stay true.
+    fn learn(&mut self, received: &Received, total: Option<u64>) -> Result<(), FetchError> {
+        let mismatch = |reason| Err(FetchError::SizeMismatch { url: received.url.clone(), reason });
+        let Some(total) = total else { return Ok(()) };
+        if let Some(known) = self.size.filter(|known| *known != total) {
+            return mismatch(format!("announced as {known} bytes before and as {total} now"));
+        }
+        if total < self.position {
+            return mismatch(format!("has {total} bytes, and {} were read from it before", self.position));
+        }
+        self.size = Some(total);
+        Ok(())
+    }
+
+    fn refused(&self, received: &Received) -> Setback {
+        let (status, url) = (received.response.status().as_u16(), received.url.clone());
+        let headers = received.response.headers();
+        let elsewhere = !url.same_origin(&self.question.url);
+        let retry_after = || {
+            let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+            retry_after::parse(value, SystemTime::now())
+        };
+        match status {
+            400 | 401 | 403 | 410 if elsewhere => {
+                Setback::Expired(FetchError::Upstream { url, status, retry_after: None })
+            }
+            404 => Setback::Failed(FetchError::NotFound { url }),
+            401 => Setback::Failed(FetchError::Denied { url, status, challenge: challenge(headers) }),
+            403 => Setback::Failed(FetchError::Denied { url, status, challenge: None }),
+            429 => Setback::Failed(FetchError::RateLimited { url, retry_after: retry_after() }),
+            _ => Setback::Failed(FetchError::Upstream { url, status, retry_after: retry_after() }),
+        }
+    }
+
+    /// Counts a piece and gives what is new of it.
+    fn accept(&mut self, mut piece: Bytes) -> Result<Option<Bytes>, FetchError> {
+        self.tally.add_bytes(piece.len());
+        let old = usize::try_from(self.skip).map_or(piece.len(), |skip| skip.min(piece.len()));
+        self.skip -= old as u64;
+        let fresh = piece.split_off(old);
+        if fresh.is_empty() {
+            return Ok(None);
+        }
+        self.position += fresh.len() as u64;
+        self.failures = 0;
+        match self.size {
+            Some(size) if self.position > size => Err(self.mismatch(format!("longer than the announced {size} bytes"))),
+            _ => Ok(Some(fresh)),
+        }
+    }
+
+    /// The answer ended. Without a size that is all there is to know; else the rest is asked for.
+    fn clean_end(&mut self) -> Result<(), FetchError> {
+        self.response = None;
+        match self.size {
+            None if self.skip == 0 => {
+                self.ended = true;
+                Ok(())
+            }
+            None => Err(self.mismatch(format!("ended {} bytes before where it broke off", self.skip))),
+            Some(size) => {
+                let error = self.mismatch(format!("ended at {} of {size} bytes", self.position));
+                self.count_failure(error)
+            }
+        }
+    }
+
+    fn mismatch(&self, reason: String) -> FetchError {
+        FetchError::SizeMismatch { url: self.question.url.clone(), reason }
+    }
+}
+
+fn content_length(received: &Received) -> Option<u64> {
+    received.response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn range_of(received: &Received) -> Option<ContentRange> {
+    content_range::parse(received.response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?)
+}
+
+fn challenge(headers: &HeaderMap) -> Option<String> {
+    let values: Vec<_> =
+        headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
