@@ -1,1 +1,22 @@
-//! Content store: blobs by digest, fills, readers. No Python here.
+//! Content store: blobs by digest, fills that bring them, readers that follow. No Python here.
+//!
+//! A request takes a [`Reader`] of a digest, committed or in flight alike, and turns it into a [`Plan`], the body of its response.
+//! Bytes come in through a [`Fill`], of which there is one for a digest and storage root, over all processes.
+
+mod digest;
+mod error;
+pub mod range;
+
+mod fill;
+mod plan;
+mod reader;
+mod source;
+mod store;
+
+pub use digest::Digest;
+pub use error::{Cause, Failure};
+pub use fill::{Fill, FillStatus, Outcome, fills};
+pub use plan::Plan;
+pub use reader::Reader;
+pub use source::{Begun, Source};
+pub use store::{Abandon, Busy, Config, Lock, Store};
