@@ -1,0 +1,290 @@
+"""Blobs through the mirror: who may have them (I12), and who drives a fill."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyregistry.errors import Cause, Failure
+from pyregistry.mirror.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyregistry._native import Fill, Plan, Reader, Source, Store
+    from pyregistry.config import Config
+    from pyregistry.mirror.namespaces import Target
+    from pyregistry.mirror.single_flight import SingleFlight
+    from pyregistry.mirror.upstream import Upstream
+    from pyregistry.oci.digests import Digest
+    from pyregistry.store.metadata import Metadata
+    from pyregistry.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+#: Causes after which another repository's upstream may still have the digest.
+_OF_ONE_SOURCE = frozenset(
+    {Cause.NOT_FOUND, Cause.DENIED, Cause.RATE_LIMITED, Cause.UPSTREAM, Cause.UNREACHABLE, Cause.TIMEOUT, Cause.PROTOCOL}
+)
+#: Causes that `Fill.run` has put on record itself.
+_RECORDED = frozenset({Cause.DIGEST_MISMATCH, Cause.STORAGE_FULL, Cause.STORAGE})
+#: How often a running fill's bytes are added to the metrics, in seconds.
+_REPORT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Bytes of one digest: a reader, or (storage full) a plan of the whole body that cannot be cut into ranges."""
+
+    result: Result
+    reader: Reader | None
+    plan: Plan | None = None
+    #: Held while a plan without a reader is sent.
+    place: asyncio.Semaphore | None = None
+
+    def close(self) -> None:
+        """Gives up the place among the bodies passed through; for every opened blob, once its response has ended."""
+        if self.place is not None:
+            self.place.release()
+
+
+class Driver:
+    """The task that sees one digest's fill through in this process, and the repositories whose upstreams can be asked."""
+
+    def __init__(self, digest: Digest) -> None:
+        self.digest = digest
+        self.targets: dict[str, Target] = {}
+        #: The repository whose upstream the fill runs from now.
+        self.source: str | None = None
+        #: The repository whose upstream began the fill from byte 0 here; None if another process did, or a partial was there.
+        self.began: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self.task: asyncio.Task[None] | None = None
+
+    def begin(self, repository: str | None) -> None:
+        """Tells the waiting requests whose fill it is; only the first word counts."""
+        if not self.began.done():
+            self.began.set_result(repository)
+
+
+class Fetcher:
+    """Opens blobs for requests: committed, in flight or by a fill of its own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        metadata: Metadata,
+        upstreams: Mapping[str, Upstream],
+        flights: SingleFlight,
+        config: Config,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._metadata = metadata
+        self._upstreams = upstreams
+        self._flights = flights
+        self._attempts = config.mirror.abandon.attempts
+        self._metrics = metrics
+        self._drivers: dict[Digest, Driver] = {}
+        self._pass_through = asyncio.Semaphore(config.storage.pass_through)
+
+    async def open(self, target: Target, digest: Digest) -> Opened:
+        """A reader of `digest` whose size is known (or never will be), if `target` answers for it.
+
+        Raises Failure.
+        """
+        fact = await self._metadata.blob(target.repository, digest)
+        reader = self._store.committed(digest, fact.size)
+        if reader is not None:
+            if not fact.vouched:
+                await self.vouch(target, digest)
+            if fact.size is None:
+                # The process that committed it died before it could write the row.
+                self._metadata.later(self._metadata.record_blob(digest, reader.size or 0, time.time()))
+            return Opened(Result.HIT, reader)
+        joined = digest in self._drivers or self._store.in_flight(digest)
+        if not fact.vouched and joined:
+            await self.vouch(target, digest)
+        reader = self._store.attach(digest)
+        driver = self._drive(target, digest)
+        own = False
+        if not fact.vouched and not joined:
+            # A size known before upstream could answer comes from a partial, which says nothing of this repository.
+            own = await asyncio.shield(driver.began) == target.repository and reader.size is None
+            if not own:
+                await self.vouch(target, digest)
+        try:
+            await reader.ready()
+        except Failure as failure:
+            if failure.cause is Cause.STORAGE_FULL:
+                return await self._pass(target, digest)
+            raise
+        if own:
+            if driver.source != target.repository:
+                await self.vouch(target, digest)
+            else:
+                self._metadata.later(self._vouched(target, digest))
+        return Opened(Result.JOINED if joined else Result.MISS, reader)
+
+    async def size(self, target: Target, digest: Digest) -> tuple[int | None, Result]:
+        """Bytes of `digest` for a HEAD, which never fills: from the store, a descriptor, or upstream's word."""
+        fact = await self._metadata.blob(target.repository, digest)
+        if not fact.vouched:
+            return await self.vouch(target, digest), Result.MISS
+        if fact.size is not None:
+            return fact.size, Result.HIT
+        described = await self._metadata.described(digest)
+        if described is not None:
+            return described, Result.HIT
+        return await self._upstreams[target.upstream].stat_blob(target.path, digest), Result.MISS
+
+    async def vouch(self, target: Target, digest: Digest) -> int | None:
+        """Asks the repository's upstream once whether it has `digest`, and keeps the word; answers the size it told."""
+
+        async def ask() -> int | None:
+            fact = await self._metadata.blob(target.repository, digest)
+            if fact.vouched:
+                return fact.size
+            size = await self._upstreams[target.upstream].stat_blob(target.path, digest)
+            await self._vouched(target, digest)
+            return size
+
+        return await self._flights.run(f"vouch {target.repository} {digest}", ask)
+
+    async def close(self) -> None:
+        """Stops driving; fills keep their partials."""
+        tasks = [driver.task for driver in self._drivers.values() if driver.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _drive(self, target: Target, digest: Digest) -> Driver:
+        driver = self._drivers.get(digest)
+        if driver is None:
+            driver = self._drivers[digest] = Driver(digest)
+            driver.task = asyncio.get_running_loop().create_task(self._see_through(driver))
+        driver.targets.setdefault(target.repository, target)
+        return driver
+
+    async def _see_through(self, driver: Driver) -> None:
+        digest = driver.digest
+        try:
+            while True:
+                fill = await self._store.own_or_follow(digest)
+                if fill is None:
+                    driver.begin(None)
+                else:
+                    await self._fill(driver, fill)
+                # No await between this look and the removal: a reader that attaches later starts a driver of its own.
+                if not self._store.wanted(digest):
+                    break
+        except Failure as failure:
+            # Its readers have it already; what is left is to tell the operator.
+            log.warning("fill of %s failed: %s", digest, failure.message)
+            self._metrics.fill_failed(failure.cause)
+        finally:
+            driver.begin(None)
+            if self._drivers.get(digest) is driver:
+                del self._drivers[digest]
+
+    async def _fill(self, driver: Driver, fill: Fill) -> None:
+        resumed = fill.frontier > 0
+        last: Failure | None = None
+        asked = 0
+        self._metrics.fills_in_progress(1)
+        try:
+            # Requests of other repositories add their upstreams while earlier ones are asked.
+            while asked < len(driver.targets):
+                target = list(driver.targets.values())[asked]
+                asked += 1
+                driver.begin(None if resumed else target.repository)
+                try:
+                    await self._run(driver, target, fill)
+                except Failure as failure:
+                    last = failure
+                    if failure.cause not in _OF_ONE_SOURCE:
+                        break
+                else:
+                    return
+        finally:
+            self._metrics.fills_in_progress(-1)
+        failure = last or Failure(Cause.INTERRUPTED, f"nobody to ask for {driver.digest}")
+        if failure.cause not in _RECORDED:
+            fill.fail(failure)
+        raise failure
+
+    async def _run(self, driver: Driver, target: Target, fill: Fill) -> None:
+        """Runs the fill from one repository's upstream, over its URLs and with a fresh token where one is asked for."""
+        upstream = self._upstreams[target.upstream]
+        fruitless = 0
+        failure: Failure | None = None
+        while True:
+            source = await upstream.blob_source(target.path, driver.digest, failure)
+            frontier = fill.frontier
+            driver.source = target.repository
+            try:
+                outcome = await self._counted(fill, source, target.upstream)
+            except Failure as error:
+                fruitless = fruitless + 1 if fill.frontier == frontier else 0
+                if not upstream.may_retry(error, failure) or fruitless >= self._attempts:
+                    raise
+                failure = error
+                continue
+            if outcome == "committed":
+                await self._committed(target, driver.digest)
+            return
+
+    async def _counted(self, fill: Fill, source: Source, upstream: str) -> str:
+        run = asyncio.ensure_future(fill.run(source))
+        counted = 0
+        try:
+            while not run.done():
+                await asyncio.wait((run,), timeout=_REPORT_SECONDS)
+                received = source.received
+                self._metrics.upstream_bytes(upstream, received - counted)
+                counted = received
+            return run.result()
+        finally:
+            run.cancel()
+            self._metrics.upstream_bytes(upstream, source.received - counted)
+            for status in source.statuses:
+                self._metrics.upstream_request(upstream, "blob", status)
+
+    async def _committed(self, target: Target, digest: Digest) -> None:
+        reader = self._store.committed(digest)
+        if reader is None or reader.size is None:
+            return
+        try:
+            await self._metadata.record_blob(digest, reader.size, time.time())
+        except Failure as failure:
+            log.warning("committed %s, but its row was not written: %s", digest, failure.message)
+        await self._vouched(target, digest)
+
+    async def _vouched(self, target: Target, digest: Digest) -> None:
+        try:
+            await self._metadata.vouch_blob(
+                target.repository, digest, origin="upstream", at=time.time(), upstream=target.upstream
+            )
+        except Failure as failure:
+            # The word still holds for the request that asked; the next one asks again.
+            log.warning("%s answers for %s, but the row was not written: %s", target.repository, digest, failure.message)
+
+    async def _pass(self, target: Target, digest: Digest) -> Opened:
+        if self._pass_through.locked():
+            raise Failure(
+                Cause.STORAGE_FULL,
+                f"storage is full and {digest} is not cached; free space or lower storage.reserve",
+                retry_after=5,
+            )
+        await self._pass_through.acquire()
+        try:
+            source = await self._upstreams[target.upstream].blob_source(target.path, digest, None)
+            plan = self._store.pass_through(source, digest)
+            await plan.begin()
+        except BaseException:
+            self._pass_through.release()
+            raise
+        return Opened(Result.MISS, None, plan, self._pass_through)

@@ -1,0 +1,64 @@
+"""Freshness: what a tag's age allows. Pure decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyregistry.config import FreshnessConfig, TagFreshness
+
+
+class Age(Enum):
+    """What may be done with a known answer."""
+
+    FRESH = "fresh"  #: serve it
+    REVALIDATE = "revalidate"  #: serve it and ask upstream in the background
+    STALE = "stale"  #: ask upstream first; serve it if upstream fails
+    EXPIRED = "expired"  #: ask upstream; too old to serve without
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The rules for one tag (or one tag list), times in seconds."""
+
+    ttl: float
+    negative_ttl: float
+    stale_if_error: float
+    stale_while_revalidate: float
+    answer_within: float
+    immutable: bool = False
+
+    @classmethod
+    def of(cls, config: FreshnessConfig, tags: Sequence[TagFreshness] = (), name: str = "") -> Freshness:
+        """The rules for `name` (`repository:tag` as upstream has it): the first matching pattern's, else the general ones."""
+        ttl, immutable = config.ttl, False
+        for rule in tags:
+            if fnmatchcase(name, rule.pattern):
+                ttl, immutable = rule.ttl if rule.ttl is not None else ttl, rule.immutable
+                break
+        return cls(
+            ttl.total_seconds(),
+            config.negative_ttl.total_seconds(),
+            config.stale_if_error.total_seconds(),
+            config.stale_while_revalidate.total_seconds(),
+            config.answer_within.total_seconds(),
+            immutable,
+        )
+
+    def of_found(self, age: float) -> Age:
+        """For an answer that upstream confirmed `age` seconds ago."""
+        if self.immutable or 0 <= age < self.ttl:
+            return Age.FRESH
+        if 0 <= age < self.ttl + self.stale_while_revalidate:
+            return Age.REVALIDATE
+        # A clock set back makes ages negative: ask, but keep the answer usable.
+        return Age.STALE if age < self.ttl + self.stale_if_error else Age.EXPIRED
+
+    def of_missing(self, age: float) -> Age:
+        """For a `not found` of `age` seconds."""
+        return Age.FRESH if 0 <= age < self.negative_ttl else Age.EXPIRED

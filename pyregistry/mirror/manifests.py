@@ -1,0 +1,205 @@
+"""Manifests and tags through the mirror: which digest a tag is, and a manifest's bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyregistry.errors import Cause, Failure
+from pyregistry.mirror.freshness import Age, Freshness
+from pyregistry.mirror.result import Result
+from pyregistry.oci.digests import algorithm, digest_of, parse_digest
+from pyregistry.oci.manifests import InvalidManifest, parse_manifest
+from pyregistry.store.metadata import ManifestFact
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+
+    from pyregistry.mirror.namespaces import Target
+    from pyregistry.mirror.single_flight import SingleFlight
+    from pyregistry.mirror.upstream import FetchedManifest, Upstream
+    from pyregistry.oci.digests import Digest
+    from pyregistry.store.metadata import Metadata, TagFact
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A manifest for a request, how it was had, and upstream's failure behind a stale answer."""
+
+    manifest: ManifestFact
+    result: Result
+    failure: Failure | None = None
+
+
+class Manifests:
+    """Manifests of mirrored repositories, by tag and by digest."""
+
+    def __init__(self, metadata: Metadata, upstreams: Mapping[str, Upstream], flights: SingleFlight) -> None:
+        self._metadata = metadata
+        self._upstreams = upstreams
+        self._flights = flights
+
+    async def by_digest(self, target: Target, digest: Digest) -> Found:
+        """The manifest of a digest, if the repository's upstream has it there. Raises Failure."""
+        known = await self._metadata.manifest(target.repository, digest)
+        if known is not None:
+            return Found(known, Result.HIT)
+        missing = await self._metadata.checked(target.repository, "manifest", digest)
+        if missing is not None and self._rules(target).of_missing(time.time() - missing) is Age.FRESH:
+            raise _not_found(target, digest)
+        brought = await self._flights.run(
+            f"manifest {target.repository} {digest}", lambda: self._bring(target, digest, None, time.time())
+        )
+        return Found(brought, Result.MISS)
+
+    async def by_tag(self, target: Target, tag: str) -> Found:
+        """The manifest a tag names, as fresh as the configuration asks. Raises Failure."""
+        rules = self._rules(target, tag)
+        fact = await self._metadata.tag(target.repository, tag)
+        age = _age(fact, rules)
+        if fact is not None and not fact.found and age is Age.FRESH:
+            raise _not_found(target, tag)
+        known = None
+        if fact is not None and fact.digest is not None and fact.stored and age is not Age.EXPIRED:
+            known = await self._metadata.manifest(target.repository, fact.digest)
+        if known is None:
+            return Found(await self._ask(target, tag), Result.MISS)
+        if age is Age.FRESH:
+            return Found(known, Result.HIT)
+        return await self._revalidated(target, tag, known, age, rules)
+
+    async def refresh(self, target: Target, tag: str) -> ManifestFact:
+        """Asks upstream what `tag` is now, whatever its age. Raises Failure."""
+        await self._metadata.expire(target.repository, "tag", tag)
+        return await self._ask(target, tag)
+
+    async def _revalidated(self, target: Target, tag: str, known: ManifestFact, age: Age, rules: Freshness) -> Found:
+        """A known tag past its freshness: upstream has its chance, in the background or for `answer_within`."""
+        question = asyncio.ensure_future(self._ask(target, tag))
+        question.add_done_callback(_retrieve)
+        if age is Age.REVALIDATE:
+            return Found(known, Result.HIT)
+        done, _ = await asyncio.wait((question,), timeout=rules.answer_within)
+        if not done:
+            failure = Failure(Cause.TIMEOUT, f"{target.upstream} has not answered within {rules.answer_within:g} s")
+            return Found(known, Result.STALE, failure)
+        error = question.exception()
+        if error is None:
+            answer = question.result()
+            return Found(answer, Result.HIT if answer.digest == known.digest else Result.MISS)
+        # A confirmed 404 takes the tag away; an outage, a limit or a refusal (401, 403) never does.
+        if not isinstance(error, Failure) or error.cause is Cause.NOT_FOUND:
+            raise error
+        return Found(known, Result.STALE, error)
+
+    def _ask(self, target: Target, tag: str) -> Awaitable[ManifestFact]:
+        return self._flights.run(f"tag {target.repository} {tag}", lambda: self._resolve(target, tag))
+
+    async def _resolve(self, target: Target, tag: str) -> ManifestFact:
+        """One upstream HEAD, and a GET by digest where the tag moved. Another worker may have asked while we waited."""
+        fact = await self._metadata.tag(target.repository, tag)
+        if fact is not None and _age(fact, self._rules(target, tag)) is Age.FRESH:
+            if not fact.found:
+                raise _not_found(target, tag)
+            known = await self._metadata.manifest(target.repository, fact.digest or "")
+            if known is not None:
+                return known
+        upstream = self._upstreams[target.upstream]
+        now = time.time()
+        try:
+            head = await upstream.head_manifest(target.path, tag)
+            if head.digest is None:
+                return await self._keep(target, await upstream.get_manifest(target.path, tag), None, tag, now)
+            digest = parse_digest(head.digest)
+            known = await self._metadata.manifest(target.repository, digest)
+            if known is None:
+                return await self._bring(target, digest, tag, now)
+            if fact is not None and fact.digest == digest:
+                await self._kept(self._metadata.confirm_tag(target.repository, tag, now))
+            else:
+                await self._vouch(target, digest, tag, now)
+            return known
+        except Failure as failure:
+            if failure.cause is Cause.NOT_FOUND:
+                await self._kept(self._metadata.tag_missing(target.repository, tag, now, drop=True))
+            raise
+
+    async def _bring(self, target: Target, digest: Digest, tag: str | None, now: float) -> ManifestFact:
+        """A manifest this repository has no row for. Its bytes come from upstream once for all repositories."""
+        upstream = self._upstreams[target.upstream]
+        async with self._flights.exclusive(f"manifest {digest}"):
+            known = await self._metadata.known_manifest(digest)
+            try:
+                if known is None:
+                    return await self._keep(target, await upstream.get_manifest(target.path, digest), digest, tag, now)
+                if tag is None:
+                    # With a tag, upstream's HEAD has named this digest already.
+                    await upstream.head_manifest(target.path, digest)
+            except Failure as failure:
+                if failure.cause is Cause.NOT_FOUND and tag is None:
+                    await self._kept(self._metadata.missing(target.repository, "manifest", digest, now))
+                raise
+            await self._vouch(target, digest, tag, now)
+            return known
+
+    async def _keep(
+        self, target: Target, fetched: FetchedManifest, digest: Digest | None, tag: str | None, now: float
+    ) -> ManifestFact:
+        """Checks what upstream sent (I7), stores it, and answers it even where storing failed."""
+        actual = digest_of(fetched.content, algorithm(digest) if digest else "sha256")
+        named = digest or (parse_digest(fetched.digest) if fetched.digest else actual)
+        if algorithm(named) != algorithm(actual):
+            actual = digest_of(fetched.content, algorithm(named))
+        if actual != named:
+            raise Failure(
+                Cause.DIGEST_MISMATCH,
+                f"{target.upstream} sent a manifest of {target.path} that hashes to {actual} instead of {named}",
+            )
+        try:
+            manifest = parse_manifest(fetched.content, fetched.media_type, named)
+        except InvalidManifest as error:
+            raise Failure(Cause.PROTOCOL, f"{target.upstream} sent a manifest of {target.path} we cannot use: {error}") from error
+        await self._kept(
+            self._metadata.store_manifest(
+                target.repository, manifest, upstream=target.upstream, tag=tag, checked_at=now
+            )
+        )
+        return ManifestFact(manifest.digest, manifest.media_type, manifest.size, manifest.content)
+
+    async def _vouch(self, target: Target, digest: Digest, tag: str | None, now: float) -> None:
+        await self._kept(
+            self._metadata.vouch_manifest(target.repository, digest, upstream=target.upstream, tag=tag, checked_at=now)
+        )
+
+    @staticmethod
+    async def _kept(write: Awaitable[None]) -> None:
+        """A failed SQL write never fails a pull: the answer is right, only the next request asks again."""
+        try:
+            await write
+        except Failure as failure:
+            log.warning("not written: %s", failure.message)
+
+    def _rules(self, target: Target, tag: str = "") -> Freshness:
+        return self._upstreams[target.upstream].freshness(f"{target.path}:{tag}")
+
+
+def _age(fact: TagFact | None, rules: Freshness) -> Age:
+    if fact is None:
+        return Age.EXPIRED
+    age = time.time() - fact.checked_at
+    return rules.of_found(age) if fact.found else rules.of_missing(age)
+
+
+def _not_found(target: Target, reference: str) -> Failure:
+    return Failure(Cause.NOT_FOUND, f"{target.upstream} has no {target.path} {reference}", status=404)
+
+
+def _retrieve(task: asyncio.Future[ManifestFact]) -> None:
+    """Nobody may be left to look at the outcome of a background question; its failure was counted where it happened."""
+    if not task.cancelled():
+        task.exception()

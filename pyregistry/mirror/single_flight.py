@@ -1,0 +1,90 @@
+"""One question upstream at a time per key, over every request and every worker of a storage root."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import xxhash
+
+from pyregistry.errors import Cause, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from pyregistry._native import Store
+
+T = TypeVar("T")
+
+#: How long a failure answers the same question without asking again, in seconds (DESIGN.md I6).
+FAILURE_SECONDS = 1.0
+
+
+class SingleFlight:
+    """Runs work once per key: within this process by sharing its task, among processes by the store's lock.
+
+    The work must look first whether another process has already answered: it may begin after a wait for the lock.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tasks: dict[str, asyncio.Task[object]] = {}
+        self._failures: dict[str, tuple[float, Failure]] = {}
+
+    def task(self, key: str, work: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+        """The task that answers `key`, begun now if there is none. It belongs to nobody: shield it when waiting."""
+        task = self._tasks.get(key)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._run(key, work))
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._done(key, done))
+        return task  # type: ignore[return-value]  # one key is one kind of question
+
+    async def run(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
+        """The answer to `key`. Raises the Failure of the work, also for questions within a second after it."""
+        return await asyncio.shield(self.task(key, work))
+
+    @asynccontextmanager
+    async def exclusive(self, key: str) -> AsyncIterator[None]:
+        """Holds `key` among all processes. Nest only from the narrower question to the wider one (tag, then digest)."""
+        with await self._store.lock(xxhash.xxh3_64_intdigest(key) >> 1):
+            yield
+
+    def failed(self, key: str) -> Failure | None:
+        """The failure that still answers `key`."""
+        known = self._failures.get(key)
+        if known is None:
+            return None
+        if known[0] > time.monotonic():
+            return known[1]
+        del self._failures[key]
+        return None
+
+    async def close(self) -> None:
+        """Ends what is still asked."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
+        failure = self.failed(key)
+        if failure is not None:
+            raise failure
+        async with self.exclusive(key):
+            return await work()
+
+    def _done(self, key: str, task: asyncio.Task[object]) -> None:
+        del self._tasks[key]
+        error = None if task.cancelled() else task.exception()
+        # Not found has a rule of its own (the negative TTL), which its callers keep in the metadata.
+        if isinstance(error, Failure) and error.cause is not Cause.NOT_FOUND and key not in self._failures:
+            self._failures[key] = (time.monotonic() + max(FAILURE_SECONDS, error.retry_after or 0.0), error)
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        if len(self._failures) > 1024:
+            now = time.monotonic()
+            self._failures = {key: known for key, known in self._failures.items() if known[0] > now}
