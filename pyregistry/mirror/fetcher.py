@@ -27,7 +27,15 @@ log = logging.getLogger(__name__)
 
 #: Causes after which another repository's upstream may still have the digest.
 _OF_ONE_SOURCE = frozenset(
-    {Cause.NOT_FOUND, Cause.DENIED, Cause.RATE_LIMITED, Cause.UPSTREAM, Cause.UNREACHABLE, Cause.TIMEOUT, Cause.PROTOCOL}
+    {
+        Cause.NOT_FOUND,
+        Cause.DENIED,
+        Cause.RATE_LIMITED,
+        Cause.UPSTREAM,
+        Cause.UNREACHABLE,
+        Cause.TIMEOUT,
+        Cause.PROTOCOL,
+    }
 )
 #: Causes that `Fill.run` has put on record itself.
 _RECORDED = frozenset({Cause.DIGEST_MISMATCH, Cause.STORAGE_FULL, Cause.STORAGE})
@@ -184,7 +192,6 @@ class Fetcher:
         except Failure as failure:
             # Its readers have it already; what is left is to tell the operator.
             log.warning("fill of %s failed: %s", digest, failure.message)
-            self._metrics.fill_failed(failure.cause)
         finally:
             driver.begin(None)
             if self._drivers.get(digest) is driver:
@@ -194,7 +201,7 @@ class Fetcher:
         resumed = fill.frontier > 0
         last: Failure | None = None
         asked = 0
-        self._metrics.fills_in_progress(1)
+        self._metrics.fill_began()
         try:
             # Requests of other repositories add their upstreams while earlier ones are asked.
             while asked < len(driver.targets):
@@ -208,30 +215,37 @@ class Fetcher:
                     if failure.cause not in _OF_ONE_SOURCE:
                         break
                 else:
+                    last = None
                     return
         finally:
-            self._metrics.fills_in_progress(-1)
+            self._metrics.fill_ended(last.cause if last else None)
         failure = last or Failure(Cause.INTERRUPTED, f"nobody to ask for {driver.digest}")
         if failure.cause not in _RECORDED:
             fill.fail(failure)
         raise failure
 
     async def _run(self, driver: Driver, target: Target, fill: Fill) -> None:
-        """Runs the fill from one repository's upstream, over its URLs and with a fresh token where one is asked for."""
+        """Runs the fill from one repository's upstream, over its URLs, and with a better token where one is asked for."""
         upstream = self._upstreams[target.upstream]
-        fruitless = 0
+        base = fruitless = 0
         failure: Failure | None = None
         while True:
-            source = await upstream.blob_source(target.path, driver.digest, failure)
+            source = await upstream.blob_source(target.path, driver.digest, base_index=base, failure=failure)
             frontier = fill.frontier
             driver.source = target.repository
             try:
                 outcome = await self._counted(fill, source, target.upstream)
             except Failure as error:
-                fruitless = fruitless + 1 if fill.frontier == frontier else 0
-                if not upstream.may_retry(error, failure) or fruitless >= self._attempts:
-                    raise
                 failure = error
+                if error.cause is Cause.DENIED:
+                    continue  # the upstream raises it again if it knows nothing better to send
+                if error.cause is Cause.NOT_FOUND and base + 1 < upstream.base_count:
+                    base += 1
+                    continue
+                fruitless = fruitless + 1 if fill.frontier == frontier else 0
+                if not error.retryable or fruitless >= max(self._attempts, upstream.base_count):
+                    raise
+                base += 1
                 continue
             if outcome == "committed":
                 await self._committed(target, driver.digest)
@@ -239,19 +253,20 @@ class Fetcher:
 
     async def _counted(self, fill: Fill, source: Source, upstream: str) -> str:
         run = asyncio.ensure_future(fill.run(source))
+        metrics = self._metrics.upstream(upstream)
         counted = 0
         try:
             while not run.done():
                 await asyncio.wait((run,), timeout=_REPORT_SECONDS)
                 received = source.received
-                self._metrics.upstream_bytes(upstream, received - counted)
+                metrics.received(received - counted)
                 counted = received
             return run.result()
         finally:
             run.cancel()
-            self._metrics.upstream_bytes(upstream, source.received - counted)
+            metrics.received(source.received - counted)
             for status in source.statuses:
-                self._metrics.upstream_request(upstream, "blob", status)
+                metrics.asked("blob", status)
 
     async def _committed(self, target: Target, digest: Digest) -> None:
         reader = self._store.committed(digest)
@@ -270,7 +285,9 @@ class Fetcher:
             )
         except Failure as failure:
             # The word still holds for the request that asked; the next one asks again.
-            log.warning("%s answers for %s, but the row was not written: %s", target.repository, digest, failure.message)
+            log.warning(
+                "%s answers for %s, but the row was not written: %s", target.repository, digest, failure.message
+            )
 
     async def _pass(self, target: Target, digest: Digest) -> Opened:
         if self._pass_through.locked():
@@ -281,7 +298,7 @@ class Fetcher:
             )
         await self._pass_through.acquire()
         try:
-            source = await self._upstreams[target.upstream].blob_source(target.path, digest, None)
+            source = await self._upstreams[target.upstream].blob_source(target.path, digest)
             plan = self._store.pass_through(source, digest)
             await plan.begin()
         except BaseException:

@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pyregistry.config import FreshnessConfig, TagFreshness
+    from pyregistry.config import FreshnessConfig, TagFreshness, UpstreamConfig
+    from pyregistry.mirror.namespaces import Target
 
 
 class Age(Enum):
@@ -62,3 +63,23 @@ class Freshness:
     def of_missing(self, age: float) -> Age:
         """For a `not found` of `age` seconds."""
         return Age.FRESH if 0 <= age < self.negative_ttl else Age.EXPIRED
+
+
+class FreshnessRules:
+    """The rules of every upstream."""
+
+    def __init__(self, general: FreshnessConfig, upstreams: Mapping[str, UpstreamConfig]) -> None:
+        self._tags = {name: config.tags for name, config in upstreams.items()}
+        self._configs = {name: config.freshness or general for name, config in upstreams.items()}
+        self._lists = {name: Freshness.of(config) for name, config in self._configs.items()}
+
+    def of_tag(self, target: Target, tag: str) -> Freshness:
+        """For one tag."""
+        tags = self._tags[target.upstream]
+        if not tags:
+            return self._lists[target.upstream]
+        return Freshness.of(self._configs[target.upstream], tags, f"{target.path}:{tag}")
+
+    def of_list(self, target: Target) -> Freshness:
+        """For tag lists, referrers, and digests that were not found."""
+        return self._lists[target.upstream]

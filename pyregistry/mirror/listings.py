@@ -14,6 +14,7 @@ from pyregistry.mirror.result import Result
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from pyregistry.mirror.freshness import FreshnessRules
     from pyregistry.mirror.namespaces import Target
     from pyregistry.mirror.single_flight import SingleFlight
     from pyregistry.mirror.upstream import Upstream
@@ -27,10 +28,13 @@ log = logging.getLogger(__name__)
 class Listings:
     """What a mirrored repository has, as lists."""
 
-    def __init__(self, metadata: Metadata, upstreams: Mapping[str, Upstream], flights: SingleFlight) -> None:
+    def __init__(
+        self, metadata: Metadata, upstreams: Mapping[str, Upstream], flights: SingleFlight, rules: FreshnessRules
+    ) -> None:
         self._metadata = metadata
         self._upstreams = upstreams
         self._flights = flights
+        self._rules = rules
 
     async def tags(self, target: Target, after: str | None, limit: int | None) -> tuple[list[str], Result]:
         """Tags in lexical order behind `after`. Raises Failure(NOT_FOUND) for a repository nobody knows."""
@@ -73,7 +77,7 @@ class Listings:
 
     async def _refreshed(self, target: Target, kind: str, key: str, ask: Callable[[], Awaitable[None]]) -> Result:
         """Sees to it that the cached list is as fresh as it can be had, and says how fresh."""
-        rules = self._upstreams[target.upstream].freshness("")
+        rules = self._rules.of_list(target)
         checked = await self._metadata.checked(target.repository, kind, key)
         age = Age.EXPIRED if checked is None else rules.of_found(time.time() - checked)
         if age is Age.FRESH:

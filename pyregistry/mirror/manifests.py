@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyregistry.errors import Cause, Failure
-from pyregistry.mirror.freshness import Age, Freshness
+from pyregistry.mirror.freshness import Age
 from pyregistry.mirror.result import Result
 from pyregistry.oci.digests import algorithm, digest_of, parse_digest
 from pyregistry.oci.manifests import InvalidManifest, parse_manifest
@@ -18,6 +18,7 @@ from pyregistry.store.metadata import ManifestFact
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
+    from pyregistry.mirror.freshness import Freshness, FreshnessRules
     from pyregistry.mirror.namespaces import Target
     from pyregistry.mirror.single_flight import SingleFlight
     from pyregistry.mirror.upstream import FetchedManifest, Upstream
@@ -39,10 +40,13 @@ class Found:
 class Manifests:
     """Manifests of mirrored repositories, by tag and by digest."""
 
-    def __init__(self, metadata: Metadata, upstreams: Mapping[str, Upstream], flights: SingleFlight) -> None:
+    def __init__(
+        self, metadata: Metadata, upstreams: Mapping[str, Upstream], flights: SingleFlight, rules: FreshnessRules
+    ) -> None:
         self._metadata = metadata
         self._upstreams = upstreams
         self._flights = flights
+        self._rules = rules
 
     async def by_digest(self, target: Target, digest: Digest) -> Found:
         """The manifest of a digest, if the repository's upstream has it there. Raises Failure."""
@@ -50,7 +54,7 @@ class Manifests:
         if known is not None:
             return Found(known, Result.HIT)
         missing = await self._metadata.checked(target.repository, "manifest", digest)
-        if missing is not None and self._rules(target).of_missing(time.time() - missing) is Age.FRESH:
+        if missing is not None and self._rules.of_list(target).of_missing(time.time() - missing) is Age.FRESH:
             raise _not_found(target, digest)
         brought = await self._flights.run(
             f"manifest {target.repository} {digest}", lambda: self._bring(target, digest, None, time.time())
@@ -59,7 +63,7 @@ class Manifests:
 
     async def by_tag(self, target: Target, tag: str) -> Found:
         """The manifest a tag names, as fresh as the configuration asks. Raises Failure."""
-        rules = self._rules(target, tag)
+        rules = self._rules.of_tag(target, tag)
         fact = await self._metadata.tag(target.repository, tag)
         age = _age(fact, rules)
         if fact is not None and not fact.found and age is Age.FRESH:
@@ -103,7 +107,7 @@ class Manifests:
     async def _resolve(self, target: Target, tag: str) -> ManifestFact:
         """One upstream HEAD, and a GET by digest where the tag moved. Another worker may have asked while we waited."""
         fact = await self._metadata.tag(target.repository, tag)
-        if fact is not None and _age(fact, self._rules(target, tag)) is Age.FRESH:
+        if fact is not None and _age(fact, self._rules.of_tag(target, tag)) is Age.FRESH:
             if not fact.found:
                 raise _not_found(target, tag)
             known = await self._metadata.manifest(target.repository, fact.digest or "")
@@ -163,7 +167,9 @@ class Manifests:
         try:
             manifest = parse_manifest(fetched.content, fetched.media_type, named)
         except InvalidManifest as error:
-            raise Failure(Cause.PROTOCOL, f"{target.upstream} sent a manifest of {target.path} we cannot use: {error}") from error
+            raise Failure(
+                Cause.PROTOCOL, f"{target.upstream} sent a manifest of {target.path} we cannot use: {error}"
+            ) from error
         await self._kept(
             self._metadata.store_manifest(
                 target.repository, manifest, upstream=target.upstream, tag=tag, checked_at=now
@@ -183,9 +189,6 @@ class Manifests:
             await write
         except Failure as failure:
             log.warning("not written: %s", failure.message)
-
-    def _rules(self, target: Target, tag: str = "") -> Freshness:
-        return self._upstreams[target.upstream].freshness(f"{target.path}:{tag}")
 
 
 def _age(fact: TagFact | None, rules: Freshness) -> Age:

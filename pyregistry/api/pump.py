@@ -1,0 +1,135 @@
+"""Sends a plan's bytes to a client: one executor of a body plan (DESIGN.md section 4)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from typing import Any
+
+    from pyregistry._native import Plan
+
+    Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+    Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+#: Bodies up to this size go in one message where their bytes are in the page cache.
+ONE_MESSAGE = 64 << 10
+#: Chunk of a client that has shown nothing yet, or was slow. The server holds up to eight chunks a client (measured:
+#: four in its channel, the rest in the connection), so a stalled one costs 8 x 24 KiB (I9: at most 200 KiB).
+SMALL_CHUNK = 24 << 10
+#: Chunk of a client that keeps up.
+LARGE_CHUNK = 256 << 10
+#: Bytes that the kernel's socket buffers can take from a client that reads nothing (tcp_wmem and tcp_rmem maxima).
+UNPROVEN = 12 << 20
+#: What all large chunks of a process may hold at once.
+MEMORY = 64 << 20
+#: A send that waits longer than this, in seconds, is a client's doing.
+SLOW_SEND = 0.05
+
+
+class ClientGone(Exception):
+    """The client left, or took nothing for too long, before its response ended."""
+
+
+class Pumps:
+    """The bodies one worker sends now: shares the memory for large chunks, and drops clients that take nothing."""
+
+    def __init__(self, stall_timeout: float) -> None:
+        self._stall_timeout = stall_timeout
+        self._active: set[Pump] = set()
+
+    @property
+    def chunk(self) -> int:
+        """The largest chunk a pump may use now."""
+        return max(SMALL_CHUNK, min(LARGE_CHUNK, MEMORY // 8 // max(1, len(self._active))))
+
+    async def watch(self) -> None:
+        """Drops stalled clients, until cancelled. One timer for all: a timer per send would cost more than the send."""
+        while True:
+            await asyncio.sleep(self._stall_timeout / 4)
+            limit = time.monotonic() - self._stall_timeout
+            for pump in list(self._active):
+                if pump.sending_since is not None and pump.sending_since < limit:
+                    pump.drop()
+
+    async def send(self, plan: Plan, send: Send, receive: Receive) -> int:
+        """Sends the whole body behind a started response and answers its bytes.
+
+        Raises ClientGone, or the plan's Failure: the response then has no final message, which ends it short.
+        """
+        pump = Pump(self, plan, send)
+        self._active.add(pump)
+        try:
+            return await pump.run(receive)
+        finally:
+            self._active.discard(pump)
+
+
+class Pump:
+    """One body on its way."""
+
+    def __init__(self, pumps: Pumps, plan: Plan, send: Send) -> None:
+        self._pumps = pumps
+        self._plan = plan
+        self._send = send
+        self._task: asyncio.Task[Any] | None = None
+        self._gone = False
+        self._sent = 0
+        #: When the send that is under way began (monotonic), if one is.
+        self.sending_since: float | None = None
+
+    @property
+    def sent(self) -> int:
+        """Bytes handed over so far."""
+        return self._sent
+
+    def drop(self) -> None:
+        """Ends the pump; the client gets no more."""
+        if self._task is not None and not self._gone:
+            self._gone = True
+            self._task.cancel()
+
+    async def run(self, receive: Receive) -> int:
+        """Pumps until the end."""
+        self._task = asyncio.current_task()
+        # A client that left makes sends succeed silently: only receive() tells (measured, Q9).
+        watcher = asyncio.ensure_future(self._watch(receive))
+        try:
+            await self._pump()
+        except asyncio.CancelledError:
+            if not self._gone:
+                raise
+            if self._task is not None:
+                self._task.uncancel()
+            raise ClientGone from None
+        finally:
+            self._task = None
+            watcher.cancel()
+        return self._sent
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.drop()
+
+    async def _pump(self) -> None:
+        plan, send = self._plan, self._send
+        limit = SMALL_CHUNK
+        while True:
+            chunk = plan.take(limit)
+            if chunk is None:
+                chunk = await plan.next(limit)
+            if not chunk:
+                break
+            began = self.sending_since = time.monotonic()
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            self.sending_since = None
+            self._sent += len(chunk)
+            if time.monotonic() - began > SLOW_SEND:
+                limit = SMALL_CHUNK
+            elif self._sent > UNPROVEN or limit < SMALL_CHUNK:
+                limit = min(limit * 2, self._pumps.chunk)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,51 @@
+"""The mirror: every upstream, and what is asked of them, put together for one process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pyregistry.mirror.fetcher import Fetcher
+from pyregistry.mirror.freshness import FreshnessRules
+from pyregistry.mirror.listings import Listings
+from pyregistry.mirror.manifests import Manifests
+from pyregistry.mirror.namespaces import Namespaces
+from pyregistry.mirror.single_flight import SingleFlight
+from pyregistry.mirror.upstream import Upstream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyregistry._native import Store
+    from pyregistry.config import Config
+    from pyregistry.store.metadata import Metadata
+    from pyregistry.telemetry.metrics import Metrics
+
+
+class Mirror:
+    """What requests use: names, manifests, blobs, lists."""
+
+    def __init__(self, config: Config, *, store: Store, metadata: Metadata, metrics: Metrics, run_dir: Path) -> None:
+        self.namespaces = Namespaces(config)
+        self.upstreams = {
+            name: Upstream(name, upstream, store=store, run_dir=run_dir, on_request=metrics.upstream(name).asked)
+            for name, upstream in self.namespaces.upstreams.items()
+        }
+        self._flights = SingleFlight(store)
+        rules = FreshnessRules(config.mirror.freshness, self.namespaces.upstreams)
+        self.manifests = Manifests(metadata, self.upstreams, self._flights, rules)
+        self.listings = Listings(metadata, self.upstreams, self._flights, rules)
+        self.blobs = Fetcher(
+            store=store,
+            metadata=metadata,
+            upstreams=self.upstreams,
+            flights=self._flights,
+            config=config,
+            metrics=metrics,
+        )
+
+    async def close(self) -> None:
+        """Stops everything that is asked or driven; partials stay."""
+        await self.blobs.close()
+        await self._flights.close()
+        await asyncio.gather(*(upstream.close() for upstream in self.upstreams.values()))
