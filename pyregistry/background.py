@@ -1,0 +1,48 @@
+"""Work beside the requests, in one worker at a time: the store's lock elects it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import xxhash
+
+from pyregistry.errors import Failure
+
+if TYPE_CHECKING:
+    from pyregistry._native import Store
+    from pyregistry.config import Config
+    from pyregistry.store.metadata import Metadata
+
+log = logging.getLogger(__name__)
+
+#: Between two rounds of cleaning, in seconds.
+INTERVAL = 60.0
+_LOCK = xxhash.xxh3_64_intdigest("background") >> 1
+
+
+class Background:
+    """Cleaning, until cancelled."""
+
+    def __init__(self, config: Config, *, store: Store, metadata: Metadata) -> None:
+        self._expiry = config.storage.partial_expiry.total_seconds()
+        self._store = store
+        self._metadata = metadata
+
+    async def run(self) -> None:
+        """Works whenever this process is the elected one; waits for its turn while another is."""
+        with await self._store.lock(_LOCK):
+            while True:
+                await self.clean()
+                await asyncio.sleep(INTERVAL)
+
+    async def clean(self) -> None:
+        """Removes what nobody owns or asked for."""
+        try:
+            removed = await self._store.clean(self._expiry)
+        except Failure as failure:
+            log.warning("cleaning stopped: %s", failure.message)
+            return
+        for digest in removed:
+            log.info("partial of %s removed: nobody asked for it lately", digest)
