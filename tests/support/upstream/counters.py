@@ -55,6 +55,14 @@ class Counters:
         """(begin, end) of what was sent at least once, in order, merged."""
         return list(_union(self.ranges(digest)))
 
+    def first_bytes(self) -> dict[str, float]:
+        """When the first body byte of each blob and manifest was sent."""
+        times: dict[str, float] = {}
+        for record in self.records:
+            if record.digest is not None and record.first_byte is not None:
+                times.setdefault(record.digest, record.first_byte)
+        return times
+
     def connections(self) -> int:
         return len({r.request.connection for r in self.records})
 
