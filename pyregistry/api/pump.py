@@ -7,13 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
     from typing import Any
 
-    from pyregistry._native import Plan
-
-    Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-    Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+    from pyregistry.api.asgi import Receive, Send
+    from pyregistry.store.content import Plan
 
 #: Bodies up to this size go in one message where their bytes are in the page cache.
 ONE_MESSAGE = 64 << 10
@@ -117,19 +114,20 @@ class Pump:
 
     async def _pump(self) -> None:
         plan, send = self._plan, self._send
+        length = plan.length
         limit = SMALL_CHUNK
         while True:
             chunk = plan.take(limit)
             if chunk is None:
                 chunk = await plan.next(limit)
-            if not chunk:
-                break
-            began = self.sending_since = time.monotonic()
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            self.sending_since = None
             self._sent += len(chunk)
+            more = bool(chunk) and self._sent != length
+            began = self.sending_since = time.monotonic()
+            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+            self.sending_since = None
+            if not more:
+                return
             if time.monotonic() - began > SLOW_SEND:
                 limit = SMALL_CHUNK
-            elif self._sent > UNPROVEN or limit < SMALL_CHUNK:
+            elif self._sent > UNPROVEN:
                 limit = min(limit * 2, self._pumps.chunk)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})

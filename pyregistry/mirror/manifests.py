@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.freshness import Age
 from pyregistry.mirror.result import Result
-from pyregistry.oci.digests import algorithm, digest_of, parse_digest
-from pyregistry.oci.manifests import InvalidManifest, parse_manifest
+from pyregistry.oci.digests import algorithm, parse_digest
+from pyregistry.oci.manifests import ManifestError, UnsupportedManifest, parse_manifest
 from pyregistry.store.metadata import ManifestFact
 
 if TYPE_CHECKING:
@@ -155,21 +155,20 @@ class Manifests:
         self, target: Target, fetched: FetchedManifest, digest: Digest | None, tag: str | None, now: float
     ) -> ManifestFact:
         """Checks what upstream sent (I7), stores it, and answers it even where storing failed."""
-        actual = digest_of(fetched.content, algorithm(digest) if digest else "sha256")
-        named = digest or (parse_digest(fetched.digest) if fetched.digest else actual)
-        if algorithm(named) != algorithm(actual):
-            actual = digest_of(fetched.content, algorithm(named))
-        if actual != named:
+        named = digest or (parse_digest(fetched.digest) if fetched.digest else None)
+        try:
+            manifest = parse_manifest(fetched.content, fetched.media_type, algorithm(named) if named else "sha256")
+        except UnsupportedManifest as error:
+            raise Failure(Cause.NOT_FOUND, f"{target.path} at {target.upstream}: {error}") from error
+        except ManifestError as error:
+            raise Failure(
+                Cause.PROTOCOL, f"{target.upstream} sent no valid manifest of {target.path}: {error}"
+            ) from error
+        if named is not None and manifest.digest != named:
             raise Failure(
                 Cause.DIGEST_MISMATCH,
-                f"{target.upstream} sent a manifest of {target.path} that hashes to {actual} instead of {named}",
+                f"{target.upstream} sent a manifest of {target.path} that hashes to {manifest.digest}, not {named}",
             )
-        try:
-            manifest = parse_manifest(fetched.content, fetched.media_type, named)
-        except InvalidManifest as error:
-            raise Failure(
-                Cause.PROTOCOL, f"{target.upstream} sent a manifest of {target.path} we cannot use: {error}"
-            ) from error
         await self._kept(
             self._metadata.store_manifest(
                 target.repository, manifest, upstream=target.upstream, tag=tag, checked_at=now

@@ -1,0 +1,189 @@
+"""The distribution API: every request goes through `Api.handle`, which alone turns errors into responses."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from pyregistry.api import blobs, health, manifests, referrers, tags
+from pyregistry.api.errors import ApiError, from_failure
+from pyregistry.api.exchange import Exchange
+from pyregistry.api.pump import ClientGone, Pumps
+from pyregistry.api.request import Request
+from pyregistry.api.respond import API_VERSION, send_error, send_json
+from pyregistry.api.routes import Endpoint, match, method_not_allowed
+from pyregistry.errors import Failure
+from pyregistry.mirror.namespaces import UnknownRegistry
+from pyregistry.mirror.result import Result
+from pyregistry.oci.error_codes import ErrorCode
+from pyregistry.telemetry import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from pyregistry.api.asgi import Header, Receive, Scope, Send
+    from pyregistry.config import Config
+    from pyregistry.mirror.mirror import Mirror
+    from pyregistry.mirror.namespaces import Target
+    from pyregistry.store.content import Store
+    from pyregistry.store.metadata import Metadata
+    from pyregistry.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_UNKNOWN = {
+    Endpoint.BLOB: ErrorCode.BLOB_UNKNOWN,
+    Endpoint.TAGS: ErrorCode.NAME_UNKNOWN,
+}
+_KINDS: dict[str, Any] = {"manifest": "manifest", "blob": "blob", "tags": "tags", "referrers": "referrers"}
+
+
+class Api:
+    """Answers requests from one worker's store, database and mirror."""
+
+    def __init__(self, config: Config, *, store: Store, metadata: Metadata, mirror: Mirror, metrics: Metrics) -> None:
+        self.store = store
+        self.metadata = metadata
+        self.mirror = mirror
+        self.pumps = Pumps(config.http.stall_timeout.total_seconds())
+        self._metrics = metrics
+        self._limit = config.http.max_requests
+        self._root = config.storage.root
+        self._in_progress = 0
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. Never raises: what goes wrong is answered, or the response ends short."""
+        exchange = Exchange(scope["method"], receive, send)
+        self._in_progress += 1
+        self._metrics.request_began()
+        try:
+            await self._answer(exchange, scope)
+        except ClientGone:
+            pass
+        except Exception as error:  # noqa: BLE001  the one place that answers every error
+            await self._fail(exchange, error)
+        finally:
+            self._in_progress -= 1
+            self._account(exchange)
+
+    def target(self, exchange: Exchange, name: str) -> Target:
+        """The repository that a request is about. Raises ApiError NAME_UNKNOWN."""
+        request = exchange.request
+        ns = request.query("ns") if request is not None else None
+        try:
+            exchange.target = self.mirror.namespaces.resolve(name, ns)
+        except UnknownRegistry as error:
+            raise ApiError(ErrorCode.NAME_UNKNOWN, str(error), detail={"name": name}) from None
+        if exchange.target.hosted:
+            raise ApiError(ErrorCode.NAME_UNKNOWN, f"nothing was pushed to {name}", detail={"name": name})
+        return exchange.target
+
+    def check_storage(self) -> None:
+        """Writes and removes a file on the storage root. Blocks. Raises OSError."""
+        with tempfile.TemporaryFile(dir=self._root / "tmp") as probe:
+            probe.write(b"ready?")
+
+    @staticmethod
+    def namespace(exchange: Exchange) -> tuple[Header, ...]:
+        """The answer to a client that named its registry by `?ns=` (distribution spec, section Registry Proxying)."""
+        request, target = exchange.request, exchange.target
+        if request is None or target is None or not request.query_string or request.query("ns") is None:
+            return ()
+        return ((b"oci-namespace", target.upstream.encode()),)
+
+    async def _answer(self, exchange: Exchange, scope: Scope) -> None:
+        exchange.request = request = Request(scope)
+        route = match(exchange.method, request.raw_path)
+        exchange.route = route.endpoint.value
+        if self._in_progress > self._limit and route.endpoint not in (Endpoint.LIVEZ, Endpoint.READYZ):
+            raise ApiError(
+                ErrorCode.UNAVAILABLE,
+                "too many requests at once (http.max_requests)",
+                headers=((b"retry-after", b"1"),),
+            )
+        if exchange.method not in ("GET", "HEAD"):
+            raise method_not_allowed(
+                exchange.method,
+                route.endpoint,
+                "this name is mirrored: push to its upstream, or list it under `hosted`",
+            )
+        handler = _HANDLERS.get(route.endpoint)
+        if handler is None:
+            raise ApiError(ErrorCode.UNSUPPORTED, f"{route.endpoint.value} is not offered")
+        await handler(self, exchange, request, route)
+
+    async def _fail(self, exchange: Exchange, error: Exception) -> None:
+        if isinstance(error, Failure):
+            exchange.cause = error.cause
+        elif not isinstance(error, ApiError):
+            log.error("%s request failed", exchange.route, exc_info=error)
+        if exchange.result is not Result.STALE:
+            exchange.result = Result.ERROR
+        if exchange.status:
+            # The response has begun: ending it without its final message is what tells the client (DESIGN.md section 6).
+            log.warning("response of %s cut short after %d bytes: %s", exchange.reference, exchange.sent, error)
+            return
+        await send_error(exchange.send, exchange.method, self._error(exchange, error))
+
+    def _error(self, exchange: Exchange, error: Exception) -> ApiError:
+        if isinstance(error, ApiError):
+            return error
+        if isinstance(error, Failure):
+            target = exchange.target
+            upstream = self.mirror.upstreams.get(target.upstream) if target is not None else None
+            what = f"{target.repository if target else ''} {exchange.reference or ''}".strip() or exchange.route
+            return from_failure(
+                error,
+                what=what,
+                anonymous=upstream is None or upstream.anonymous,
+                unknown=_UNKNOWN.get(Endpoint(exchange.route), ErrorCode.MANIFEST_UNKNOWN),
+            )
+        return ApiError(ErrorCode.UNKNOWN, "internal error; the server's log has the cause")
+
+    def _account(self, exchange: Exchange) -> None:
+        seconds = time.perf_counter() - exchange.began
+        self._metrics.request_ended(
+            exchange.route,
+            exchange.method,
+            exchange.status,
+            seconds,
+            first_byte=exchange.first_byte,
+            sent=exchange.sent,
+        )
+        target, request, result = exchange.target, exchange.request, exchange.result
+        if target is not None and exchange.route in _KINDS:
+            upstream = self._metrics.upstream(target.upstream)
+            if result is not None:
+                upstream.request(_KINDS[exchange.route], result.value)
+            upstream.served(exchange.sent)
+        logs.access(
+            method=exchange.method,
+            route=exchange.route,
+            status=exchange.status,
+            seconds=seconds,
+            sent=exchange.sent,
+            client=request.client if request else None,
+            repository=target.repository if target else None,
+            reference=exchange.reference,
+            upstream=target.upstream if target else None,
+            result=result.value if result else None,
+            user_agent=request.header(b"user-agent") if request else None,
+            cause=exchange.cause.name.lower() if exchange.cause else "client_gone" if not exchange.ended else None,
+        )
+
+
+async def _base(_: Api, exchange: Exchange, __: Request, ___: Any) -> None:
+    await send_json(exchange.send, exchange.method, 200, (API_VERSION,), {})
+
+
+_HANDLERS: Mapping[Endpoint, Callable[[Api, Exchange, Request, Any], Awaitable[None]]] = {
+    Endpoint.BASE: _base,
+    Endpoint.MANIFEST: manifests.answer,
+    Endpoint.BLOB: blobs.answer,
+    Endpoint.TAGS: tags.answer,
+    Endpoint.REFERRERS: referrers.answer,
+    Endpoint.LIVEZ: health.live,
+    Endpoint.READYZ: health.ready,
+}

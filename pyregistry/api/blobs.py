@@ -1,0 +1,113 @@
+"""GET and HEAD of blobs: whole, ranges and conditional (distribution spec, section Pulling blobs; RFC 9110 section 14)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from pyregistry.api.errors import ApiError
+from pyregistry.api.headers import content_range, etag_of, if_none_match, if_range, unsatisfied_range
+from pyregistry.api.pump import ONE_MESSAGE
+from pyregistry.api.respond import (
+    ACCEPT_RANGES,
+    blob_headers,
+    content_length,
+    digest_headers,
+    finish,
+    send_bytes,
+    start,
+)
+from pyregistry.mirror.result import Result
+from pyregistry.oci.digests import EMPTY_BLOBS
+from pyregistry.oci.error_codes import ErrorCode
+from pyregistry.store.content import parse_range
+
+if TYPE_CHECKING:
+    from pyregistry.api.api import Api
+    from pyregistry.api.asgi import Header
+    from pyregistry.api.exchange import Exchange
+    from pyregistry.api.request import Request
+    from pyregistry.api.routes import BlobRoute
+    from pyregistry.mirror.fetcher import Opened
+    from pyregistry.oci.digests import Digest
+    from pyregistry.store.content import Plan
+
+
+async def answer(api: Api, exchange: Exchange, request: Request, route: BlobRoute) -> None:
+    """`/v2/<name>/blobs/<digest>`"""
+    digest = route.digest
+    exchange.reference = digest
+    target = api.target(exchange, route.name)
+    namespace = api.namespace(exchange)
+    if digest in EMPTY_BLOBS:
+        exchange.result = Result.HIT
+        headers = [*digest_headers(digest), ACCEPT_RANGES, *namespace]
+        await send_bytes(exchange.send, exchange.method, 200, headers)
+        return
+    unchanged = if_none_match(request.header(b"if-none-match"), etag_of(digest))
+    if request.is_head or unchanged:
+        size, exchange.result = await api.mirror.blobs.size(target, digest)
+        if unchanged:
+            await send_bytes(exchange.send, exchange.method, 304, [*digest_headers(digest), *namespace])
+            return
+        await start(exchange.send, 200, [*blob_headers(digest, size), *namespace])
+        await finish(exchange.send)
+        return
+    opened = await api.mirror.blobs.open(target, digest)
+    try:
+        exchange.result = opened.result
+        await _send(api, exchange, request, digest, opened, namespace)
+    finally:
+        opened.close()
+
+
+async def _send(
+    api: Api, exchange: Exchange, request: Request, digest: Digest, opened: Opened, namespace: tuple[Header, ...]
+) -> None:
+    status, headers, plan = _plan(request, digest, opened)
+    await start(exchange.send, status, [*headers, *namespace])
+    if plan.length is not None and plan.length <= ONE_MESSAGE:
+        body = plan.take(ONE_MESSAGE)
+        if body is not None and len(body) == plan.length:
+            await finish(exchange.send, body)
+            return
+        if body:
+            await exchange.send({"type": "http.response.body", "body": body, "more_body": True})
+    await api.pumps.send(plan, exchange.send, exchange.receive)
+
+
+def _plan(request: Request, digest: Digest, opened: Opened) -> tuple[int, list[Header], Plan]:
+    """Status, headers and body of the answer. Raises ApiError RANGE_INVALID (416)."""
+    reader = opened.reader
+    if reader is None:
+        # Passed through, since storage is full: a body that comes once, in order; Range may be ignored (RFC 9110 14.2).
+        plan = opened.plan
+        assert plan is not None  # noqa: S101  one of the two is there
+        return 200, blob_headers(digest, plan.length), plan
+    size = reader.size
+    asked = request.header(b"range")
+    ranges = None
+    if asked is not None and size is not None and if_range(request.header(b"if-range"), etag_of(digest)):
+        ranges = parse_range(asked, size)
+    if ranges is None:
+        plan = reader.plan()
+        return 200, blob_headers(digest, plan.length), plan
+    if not ranges:
+        raise ApiError(
+            ErrorCode.RANGE_INVALID,
+            f"{asked} is beyond the {size} bytes of {digest}",
+            headers=((b"content-range", unsatisfied_range(size or 0)),),
+        )
+    if len(ranges) == 1:
+        ((first, end),) = ranges
+        plan = reader.plan(ranges)
+        return 206, [*blob_headers(digest, plan.length), (b"content-range", content_range(first, end, size or 0))], plan
+    boundary = secrets.token_hex(16)
+    plan = reader.plan(ranges, boundary)
+    headers: list[Header] = [
+        *digest_headers(digest),
+        ACCEPT_RANGES,
+        (b"content-type", b"multipart/byteranges; boundary=" + boundary.encode()),
+        content_length(plan.length or 0),
+    ]
+    return 206, headers, plan

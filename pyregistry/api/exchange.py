@@ -1,0 +1,68 @@
+"""One request and its response, with what the log and the metrics tell of it at its end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyregistry.api.asgi import Message, Receive, Send
+    from pyregistry.api.request import Request
+    from pyregistry.errors import Cause
+    from pyregistry.mirror.namespaces import Target
+    from pyregistry.mirror.result import Result
+
+
+class Exchange:
+    """Carries a request through its handler."""
+
+    __slots__ = (
+        "_send",
+        "began",
+        "cause",
+        "ended",
+        "first_byte",
+        "method",
+        "receive",
+        "reference",
+        "request",
+        "result",
+        "route",
+        "sent",
+        "status",
+        "target",
+    )
+
+    def __init__(self, method: str, receive: Receive, send: Send) -> None:
+        self._send = send
+        self.receive = receive
+        self.method = method
+        self.began = time.perf_counter()
+        self.request: Request | None = None
+        #: Label of the metrics.
+        self.route = "none"
+        self.target: Target | None = None
+        self.reference: str | None = None
+        self.result: Result | None = None
+        #: Why an answer is an error, stale or short.
+        self.cause: Cause | None = None
+        #: 0 until a response has begun.
+        self.status = 0
+        #: Body bytes handed to the server.
+        self.sent = 0
+        #: Seconds from the request to its body's first byte.
+        self.first_byte: float | None = None
+        #: The response has its final message.
+        self.ended = False
+
+    async def send(self, message: Message) -> None:
+        """Passes a message on and notes what it says."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        else:
+            size = len(message["body"])
+            if size and not self.sent:
+                self.first_byte = time.perf_counter() - self.began
+            self.sent += size
+            self.ended = not message["more_body"]
+        await self._send(message)

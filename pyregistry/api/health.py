@@ -1,0 +1,31 @@
+"""Probes of one worker. The whole server's are on the metrics address."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from pyregistry.api.errors import ApiError
+from pyregistry.api.respond import NO_STORE, send_json
+from pyregistry.errors import Failure
+from pyregistry.oci.error_codes import ErrorCode
+
+if TYPE_CHECKING:
+    from pyregistry.api.api import Api
+    from pyregistry.api.exchange import Exchange
+    from pyregistry.api.request import Request
+
+
+async def live(_: Api, exchange: Exchange, __: Request, ___: Any) -> None:
+    """`/livez`: the worker answers."""
+    await send_json(exchange.send, exchange.method, 200, (NO_STORE,), {"status": "ok"})
+
+
+async def ready(api: Api, exchange: Exchange, _: Request, __: Any) -> None:
+    """`/readyz`: storage can be written and the database answers; upstreams do not count, for what is cached is served."""
+    try:
+        await asyncio.to_thread(api.check_storage)
+        await api.metadata.check()
+    except (Failure, OSError) as error:
+        raise ApiError(ErrorCode.UNAVAILABLE, f"not ready: {error}") from error
+    await send_json(exchange.send, exchange.method, 200, (NO_STORE,), {"status": "ok"})
