@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
     KeyPath = tuple[str | int, ...]
 
+#: The settings that have a flag of their own.
+FLAGS = {
+    "http.listen": "--listen",
+    "http.workers": "--workers",
+    "storage.root": "--root",
+    "metrics.listen": "--metrics",
+    "log.level": "--log-level",
+    "log.format": "--log-format",
+}
 #: A configuration is written by hand; a file above this is some other file.
 _FILE_LIMIT = 4 << 20
 
@@ -30,7 +39,7 @@ def load(
     *,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
-    """The configuration in effect. `flags` are dotted keys with values; None stands for a flag that was not given.
+    """The configuration in effect. `flags` are keys of FLAGS with values; None stands for a flag not given.
 
     `upstreams` are `NAME=URL`, the first the default one: only these are mirrored, with what file and environment say of
     them. Raises ConfigError with every problem found.
@@ -45,7 +54,7 @@ def load(
         if value is not None:
             section, _, name = key.partition(".")
             _section(data, section)[name] = value
-            sources[section, name] = _flag(name)
+            sources[section, name] = FLAGS[key]
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
@@ -96,10 +105,6 @@ def _section(data: dict[str, Any], name: str) -> dict[str, Any]:
         section = data[name] = {}
     # What is no mapping stays, for the model to say what is wrong with it.
     return section if isinstance(section, dict) else {}
-
-
-def _flag(name: str) -> str:
-    return f"--{name}"
 
 
 def _read(file: Path, sources: dict[KeyPath, str]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _workers(value: object) -> object:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
     if value != "auto" and not (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 256):
-        raise ValueError("`auto`, or a number from 1 to 256")
+        raise ValueError("neither `auto` nor a number from 1 to 256")
     return value
 
 
