@@ -60,6 +60,11 @@ CAUSE_TABLE: Final[Mapping[Cause, tuple[int, ErrorCode | None]]] = {
     Cause.PROTOCOL: (502, ErrorCode.UNAVAILABLE),
 }
 
+_STORAGE_MESSAGES: Final[Mapping[Cause, str]] = {
+    Cause.STORAGE_FULL: "the registry's storage is full",
+    Cause.STORAGE: "the registry's storage failed; its log says how",
+}
+
 
 def from_failure(
     failure: Failure, *, what: str, anonymous: bool, unknown: ErrorCode = ErrorCode.MANIFEST_UNKNOWN
@@ -69,6 +74,7 @@ def from_failure(
     `what` names what was asked for in the message ("blob sha256:… of library/nginx"); `unknown` is the code if it does
     not exist: MANIFEST_UNKNOWN, BLOB_UNKNOWN or NAME_UNKNOWN. `anonymous`: upstream was asked without credentials; then
     its 401 and 403 mean `unknown` too, which is how Docker Hub and ghcr answer for a repository that does not exist.
+    A failure of our storage names paths of ours, so its message is for the log alone; the caller writes it there.
     """
     status, code = CAUSE_TABLE[failure.cause]
     if failure.cause is Cause.DENIED and anonymous:
@@ -80,7 +86,8 @@ def from_failure(
     detail: dict[str, object] = {"cause": failure.cause.name}
     if failure.status is not None:
         detail["upstreamStatus"] = failure.status
-    return ApiError(code or unknown, f"{what}: {failure.message}", status=status, detail=detail, headers=headers)
+    message = _STORAGE_MESSAGES.get(failure.cause, failure.message)
+    return ApiError(code or unknown, f"{what}: {message}", status=status, detail=detail, headers=headers)
 
 
 def from_upstream_manifest(error: ManifestError, *, what: str) -> ApiError:

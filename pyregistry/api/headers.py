@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyregistry.oci.digests import Digest
 
-#: An entity tag, weak or strong (RFC 9110 section 8.8.3), at the start of what is left of a list.
-_ETAG = re.compile(r'[\s,]*(W/)?("[\x21\x23-\x7e\x80-\xff]*"|[^\s,"]+)')
+#: An entity tag, or what some take for one, without the mark of a weak one (RFC 9110 section 8.8.3).
+_ETAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*"|[^\s,"]+)')
 
 #: Longest wait told to a client; upstreams have sent nonsense.
 _MAX_RETRY_AFTER = 86_400
@@ -31,11 +31,11 @@ def if_none_match(header: str | None, etag: str) -> bool:
     if header.strip() == "*":
         return True
     bare = etag[1:-1]
-    return any(tag in {etag, bare} for _, tag in _ETAG.findall(header))
+    return any(tag in {etag, bare} for tag in _ETAG.findall(header))
 
 
 def if_range(header: str | None, etag: str) -> bool:
-    """Whether a Range header counts: no If-Range, or one that names `etag` (RFC 9110 section 13.1.5, strong comparison).
+    """Whether a Range header counts: no If-Range, or one that names `etag` (RFC 9110 section 13.1.5, strong match).
 
     A date never matches, since we send no Last-Modified.
     """

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pyregistry.api.asgi import Header, Scope
 
 _MAX_PARAMETERS = 64
+_WITHOUT_HOST = frozenset({"1", "1.0"})
 
 
 class Request:
@@ -19,7 +20,7 @@ class Request:
     __slots__ = ("_headers", "_query", "_query_string", "_scope", "method", "raw_path")
 
     def __init__(self, scope: Scope) -> None:
-        """Raises ApiError (400) for what granian lets through: no Host or several of them."""
+        """Raises ApiError (400) for what granian lets through: no Host, or several of them."""
         self._scope = scope
         self.method: str = scope["method"]
         self.raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -29,7 +30,8 @@ class Request:
         self._headers: dict[bytes, bytes] = dict(fields)
         if len(self._headers) != len(fields):
             self._headers = _joined(fields)
-        if b"host" not in self._headers:
+        # granian writes an empty Host where there was none; HTTP/1.0 may leave it out (RFC 9112 section 3.2).
+        if not self._headers.get(b"host") and scope["http_version"] not in _WITHOUT_HOST:
             raise bad_request("the request has no Host header")
 
     @property
@@ -39,7 +41,7 @@ class Request:
 
     @property
     def http_version(self) -> str:
-        """`1.0`, `1.1` or `2`."""
+        """`1` or `1.0`, `1.1`, `2`."""
         return cast("str", self._scope["http_version"])
 
     @property
@@ -50,8 +52,8 @@ class Request:
 
     @property
     def host(self) -> str:
-        """The Host header."""
-        return self._headers[b"host"].decode("latin-1")
+        """The Host header; empty for an HTTP/1.0 client that sent none."""
+        return self._headers.get(b"host", b"").decode("latin-1")
 
     @property
     def query_string(self) -> bytes:

@@ -217,7 +217,7 @@ def _name(text: str) -> str:
         return text
     host, slash, rest = text.partition("/")
     try:
-        if slash and looks_like_host(host) and len(host) <= 255 and is_host(host):
+        if slash and looks_like_host(host) and is_host(host):
             parse_name(rest)
             return text
         return parse_name(text)

@@ -95,9 +95,12 @@ def parse_descriptor(value: object, where: str = "descriptor") -> Descriptor:
 def text_of(document: Mapping[str, object], key: str, where: str) -> str | None:
     """The string under `key`; None if it is missing or null, which Go's encoders write for unset."""
     value = document.get(key)
-    if value is None or isinstance(value, str):
+    if value is None:
+        return None
+    # Control characters: such texts go into columns and logs, and PostgreSQL has no NUL.
+    if isinstance(value, str) and value.isprintable():
         return value
-    raise InvalidDescriptor(f"{where}.{key} is not a string")
+    raise InvalidDescriptor(f"{where}.{key} is not a string of printable characters")
 
 
 def texts_of(document: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from pyregistry.oci.media_types import (
     is_generic_type,
     is_index_type,
     is_manifest_type,
+    is_media_type,
 )
 
 if TYPE_CHECKING:
@@ -100,10 +101,14 @@ def parse_manifest(content: bytes, media_type: str | None, algorithm: str = "sha
 
 
 def _media_type(document: Mapping[str, object], header: str) -> str:
-    kind = text_of(document, "mediaType", "manifest") or ("" if is_generic_type(header) else header)
+    kind = text_of(document, "mediaType", "manifest") or ""
+    if kind and not is_media_type(kind):  # it goes into a Content-Type header
+        raise InvalidManifest("manifest.mediaType is not a media type")
+    if not kind and is_media_type(header) and not is_generic_type(header):
+        kind = header
     if kind in SCHEMA1_TYPES or (not kind and document.get("schemaVersion") == 1):
         raise UnsupportedManifest(
-            "the manifest is of Docker's schema 1, which current clients refuse; push the image anew with a current tool"
+            "the manifest is of Docker's schema 1, which current clients refuse; push it again with a current tool"
         )
     if kind:
         return kind

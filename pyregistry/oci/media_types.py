@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -23,10 +24,13 @@ SCHEMA1_TYPES: Final = frozenset(
     }
 )
 
-#: What an upstream is asked for, whatever the client accepts, so that one answer serves every client. Schema 1 is not in
-#: it: a registry that can convert must not, and one that has nothing else answers 404 itself or is found out by the
+#: What an upstream is asked for, whatever the client accepts, so that one answer serves every client. Schema 1 is not
+#: in it: a registry that can convert must not, and one that has nothing else answers 404 itself or is found out by the
 #: parser. `*/*` last, as containerd sends it, for manifests of media types nobody has listed.
 MANIFEST_ACCEPT: Final[tuple[str, ...]] = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, "*/*")
+
+_RESTRICTED_NAME = r"[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}"
+_MEDIA_TYPE = re.compile(f"{_RESTRICTED_NAME}/{_RESTRICTED_NAME}")
 
 _IMAGE_MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 _INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
@@ -48,6 +52,11 @@ def is_index_type(media_type: str) -> bool:
 def is_generic_type(media_type: str) -> bool:
     """Whether it says no more than that there are bytes; registry.access.redhat.com sends `text/plain`."""
     return media_type in _GENERIC
+
+
+def is_media_type(text: str) -> bool:
+    """Whether it can stand in a Content-Type header (RFC 6838 section 4.2, type and subtype alone)."""
+    return _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def essence(header: str) -> str:

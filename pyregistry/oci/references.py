@@ -15,7 +15,9 @@ _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 DOCKER_HUB: Final = "docker.io"
 LEGACY_DOCKER_HUB: Final = "index.docker.io"
 
-_HOST_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+#: RFC 1035's 253, and a port.
+_MAX_HOST_LENGTH = 259
+_HOST_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = re.compile(rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]{{1,5}})?")
 
 
@@ -73,12 +75,12 @@ def parse_reference(text: str) -> Reference:
 
 def is_host(text: str) -> bool:
     """Whether `text` is a host name, an IPv4 or a bracketed IPv6 address, with or without a port."""
-    return _HOST.fullmatch(text) is not None
+    return len(text) <= _MAX_HOST_LENGTH and _HOST.fullmatch(text) is not None
 
 
 def looks_like_host(component: str) -> bool:
-    """Whether container tools read the first component of an image name as a host: it has a dot, a colon or an upper-case
-    letter, or is `localhost` (distribution/reference, normalize.go, splitDockerDomain)."""
+    """Whether container tools read the first component of an image name as a host: it has a dot, a colon or an
+    upper-case letter, or is `localhost` (distribution/reference, normalize.go, splitDockerDomain)."""
     return "." in component or ":" in component or component == "localhost" or component.lower() != component
 
 
