@@ -9,6 +9,23 @@ from typing import final
 
 from pyregistry.errors import Failure
 
+__all__ = [
+    "DEBUG_BUILD",
+    "MAX_RANGES",
+    "Answer",
+    "Client",
+    "Fill",
+    "FillStatus",
+    "Lock",
+    "Plan",
+    "Reader",
+    "Source",
+    "Store",
+    "__version__",
+    "fills",
+    "parse_range",
+]
+
 __version__: str
 #: True for a build without optimisation; `serve` warns.
 DEBUG_BUILD: bool

@@ -1,0 +1,152 @@
+//! Response bodies.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyregistry_store::{self as store, Failure};
+use tokio::sync::Mutex;
+
+use crate::awaitable::{awaitable, awaitable_at_once};
+use crate::errors::Raise;
+
+/// Reads larger than this are made without the interpreter; below, letting go of it costs more than the read.
+const ATTACHED: usize = 64 << 10;
+
+/// A response body, read in order. Not for two tasks at once.
+#[pyclass(frozen, module = "pyregistry._native")]
+pub(crate) struct Plan(Arc<Mutex<Body>>);
+
+/// A store's plan, and what was waited for and not yet handed out: an awaitable that is cancelled leaves it here.
+struct Body {
+    plan: store::Plan,
+    waited: Option<Vec<u8>>,
+}
+
+impl Plan {
+    pub(crate) fn new(plan: store::Plan) -> Self {
+        Self(Arc::new(Mutex::new(Body { plan, waited: None })))
+    }
+
+    /// None: nothing yet, or a wait is under way.
+    fn take_now<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let Ok(mut body) = self.0.try_lock() else { return Ok(None) };
+        if let Some(mut waited) = body.waited.take() {
+            if waited.len() > limit {
+                body.waited = Some(waited.split_off(limit));
+            }
+            return Ok(Some(PyBytes::new(py, &waited)));
+        }
+        let raise = |failure: Failure| failure.raise(py);
+        let Some(length) = body.plan.available(limit).map_err(raise)? else { return Ok(None) };
+        let mut taken = None;
+        let bytes = PyBytes::new_with(py, length, |buffer| {
+            let plan = &mut body.plan;
+            taken =
+                if length > ATTACHED { py.detach(|| plan.take(buffer)) } else { plan.take(buffer) }.map_err(raise)?;
+            Ok(())
+        })?;
+        match taken {
+            Some(count) if count < length => Ok(Some(PyBytes::new(py, &bytes.as_bytes()[..count]))),
+            Some(_) => Ok(Some(bytes)),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits for what `take_now` will give.
+    fn wait<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyAny>> {
+        let body = self.0.clone();
+        awaitable(py, async move {
+            let mut body = body.lock().await;
+            if body.waited.is_none() {
+                body.waited = Some(body.plan.next(limit).await?);
+            }
+            Ok::<(), Failure>(())
+        })
+    }
+}
+
+#[pymethods]
+impl Plan {
+    #[getter]
+    fn length(&self) -> PyResult<Option<u64>> {
+        let body = self.0.try_lock().map_err(|_| {
+            pyo3::exceptions::PyRuntimeError::new_err("another task waits for this plan; one task reads a plan")
+        })?;
+        Ok(body.plan.length())
+    }
+
+    fn begin<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let body = self.0.clone();
+        awaitable_at_once(py, async move { body.lock().await.plan.begin().await })
+    }
+
+    fn take<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.take_now(py, limit)
+    }
+
+    fn next(slf: Py<Self>, limit: usize) -> Next {
+        Next { plan: slf, limit }
+    }
+}
+
+/// Awaits `Plan.next`. Bytes leave the plan only in the step that hands them to the awaiting task, so none is lost
+/// when that task is cancelled, not even between the wait's end and its waking.
+#[pyclass(frozen)]
+struct Next {
+    plan: Py<Plan>,
+    limit: usize,
+}
+
+#[pymethods]
+impl Next {
+    fn __await__(&self, py: Python<'_>) -> Steps {
+        Steps { plan: self.plan.clone_ref(py), limit: self.limit, wait: std::sync::Mutex::new(None) }
+    }
+}
+
+/// The iterator behind `await`: yields the future to sleep on, ends with the bytes.
+#[pyclass(frozen)]
+struct Steps {
+    plan: Py<Plan>,
+    limit: usize,
+    /// The iterator of the future that is slept on.
+    wait: std::sync::Mutex<Option<Py<PyAny>>>,
+}
+
+#[pymethods]
+impl Steps {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let mut slept = self.slot().take();
+        loop {
+            if let Some(wait) = slept.take() {
+                // The future yields itself once more if it is not done, raises the failure, or stops.
+                match wait.call_method0(py, intern!(py, "__next__")) {
+                    Ok(future) => {
+                        *self.slot() = Some(wait);
+                        return Ok(future.into_bound(py));
+                    }
+                    Err(stop) if stop.is_instance_of::<PyStopIteration>(py) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let plan = self.plan.get();
+            if let Some(bytes) = plan.take_now(py, self.limit)? {
+                return Err(PyStopIteration::new_err((bytes.unbind(),)));
+            }
+            slept = Some(plan.wait(py, self.limit)?.call_method0(intern!(py, "__await__"))?.unbind());
+        }
+    }
+}
+
+impl Steps {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Py<PyAny>>> {
+        self.wait.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
