@@ -36,12 +36,18 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Serve]]:
 
     Arguments as `Serve` has them; `root` defaults to a folder of the test.
     """
+    started: list[Serve] = []
     with ExitStack() as stack:
 
         def start(*, root: Path | None = None, **arguments: Any) -> Serve:
-            return stack.enter_context(Serve(root or tmp_path / "root", **arguments))
+            server = stack.enter_context(Serve(root or tmp_path / "root", **arguments))
+            started.append(server)
+            return server
 
         yield start
+        for server in started:
+            # pytest shows it where the test failed.
+            print(f"--- log of {server.url}\n{server.log[-20000:]}")
 
 
 @pytest.fixture(scope="session")

@@ -118,8 +118,8 @@ class Connection:
     ) -> Reply:
         """Sends a request and reads the answer to its end.
 
-        `expect`: compare every byte with the blob's, from `offset` on. `hashed`: sha256 of the body. `leave_after`: close
-        the connection after so many body bytes. `timeout`: seconds for one read.
+        `expect`: compare every byte with the blob's, from `offset` on. `hashed`: sha256 of the body.
+        `leave_after`: close the connection after so many body bytes. `timeout`: seconds for one read.
         """
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import psutil
 import yaml
@@ -33,7 +33,7 @@ class ServeError(Exception):
 
 class Serve:
     """
-    >>> with Serve(root, upstreams={"docker.io": upstream.url}, workers=2, mirror={"freshness": {"ttl": "0s"}}) as server:
+    >>> with Serve(root, upstreams={"docker.io": upstream.url}, mirror={"freshness": {"ttl": "0s"}}) as server:
     ...     run_storm(server.url, [("library/app", "v1")], image)
     ...     server.kill_worker(server.workers()[0])
 
@@ -73,7 +73,8 @@ class Serve:
         if named:
             mirror["default"] = next(iter(named))
         return {
-            "http": {"listen": self.host, "workers": workers},
+            # A test that leaves a client hanging must not wait for it.
+            "http": {"listen": self.host, "workers": workers, "drain": "2s"},
             "storage": {"root": str(self.root)},
             "mirror": mirror,
             "metrics": {"listen": self.metrics_url.removeprefix("http://")},
@@ -85,7 +86,7 @@ class Serve:
         self._notify_path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self._log.open("ab") as log:
             notify.bind(str(self._notify_path))
-            # util-linux's setpriv becomes the command: it dies with the tests, however they end.
+            # util-linux's setpriv becomes the command: it dies with the thread that starts it, however the tests end.
             command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "pyregistry", "serve"]
             self._process = subprocess.Popen(
                 [*command, "--config", str(self._config_file), *self._arguments],
@@ -107,8 +108,8 @@ class Serve:
         try:
             deadline = time.monotonic() + READY_WITHIN
             while (left := deadline - time.monotonic()) > 0:
-                ready, _, _ = select.select([notify, ended], [], [], left)
-                if notify in ready and b"READY=1" in notify.recv(4096).split(b"\n"):
+                ready, _, _ = select.select([notify.fileno(), ended], [], [], left)
+                if notify.fileno() in ready and b"READY=1" in notify.recv(4096).split(b"\n"):
                     return
                 if ended in ready:
                     raise ServeError(f"serve ended with {process.wait()}:\n{self.log}")
@@ -236,6 +237,6 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     result = dict(base)
     for key, value in changes.items():
         known = result.get(key)
-        both = isinstance(known, Mapping) and isinstance(value, Mapping)
-        result[key] = _merged(known, value) if both else value
+        nested = isinstance(known, Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(cast("Mapping[str, Any]", known), value) if nested else value
     return result

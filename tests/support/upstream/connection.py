@@ -49,6 +49,8 @@ class Connection:
         self._own = Bucket()
         self._answer = Bucket()
         self._received = b""
+        self._writable = select.poll()
+        self._writable.register(sock, select.POLLOUT)
 
     def serve(self) -> None:
         """Answers requests until either side has enough. Closes the socket."""
@@ -128,20 +130,32 @@ class Connection:
                 part = body[position : position + min(limit, self._may_send(limit, answer.rate))]
                 if answer.flips:
                     part = _flipped(part, answer.begin + position, answer.flips)
-                if chunked:
-                    self._sock.sendall(b"%x\r\n" % len(part))
-                    self._sock.sendall(part)
-                    self._sock.sendall(b"\r\n")
-                    count = len(part)
-                else:
-                    count = self._sock.send(part)
+                self._journal.sending(record, len(part), last=not stops and position + len(part) == record.length)
+                count = 0
+                try:
+                    count = self._hand_over(part, chunked=chunked)
+                finally:
+                    self._journal.sent(record, count, len(part))
                 position += count
-                self._journal.sent(record, count)
+                if not count:
+                    self._writable.poll()
         finally:
             for bucket in buckets:
                 bucket.leave()
         if chunked:
             self._sock.sendall(b"0\r\n\r\n")
+
+    def _hand_over(self, part: memoryview, *, chunked: bool) -> int:
+        """How many bytes the kernel took; 0 if it has no room. Chunks go whole."""
+        if chunked:
+            self._sock.sendall(b"%x\r\n" % len(part))
+            self._sock.sendall(part)
+            self._sock.sendall(b"\r\n")
+            return len(part)
+        try:
+            return self._sock.send(part, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
 
     def _may_send(self, limit: int, answer_rate: float | None) -> int:
         """How many of `limit` bytes may go now, after waiting for them."""

@@ -30,7 +30,7 @@ class Record:
     length: int = 0
     """Bytes of the body, framing not counted, if sent whole."""
     sent: int = 0
-    """Of those, handed to the kernel so far. HEAD: 0."""
+    """Of those, handed to the kernel so far; a piece counts just before, so that no client sees more. HEAD: 0."""
     headed: float | None = None
     """When status line and headers were sent."""
     first_byte: float | None = None
@@ -40,6 +40,8 @@ class Record:
     """Ended with everything sent; False after `ended`: cut, or the client left."""
     held: str | None = None
     """The gate it waits at now."""
+    ending: bool = False
+    """The last byte is being handed over; `ended` follows."""
 
 
 class Journal:
@@ -60,15 +62,25 @@ class Journal:
         with self._changed:
             record.status, record.digest, record.begin = int(answer.status), answer.digest, answer.begin
             record.length = answer.end - answer.begin if record.request.method != "HEAD" else 0
+            record.ending = record.length == 0 and not answer.stops
 
     def headed(self, record: Record) -> None:
         record.headed = time.monotonic()
 
-    def sent(self, record: Record, count: int) -> None:
-        now = time.monotonic()
+    def sending(self, record: Record, count: int, *, last: bool) -> None:
         with self._changed:
             record.sent += count
-            record.first_byte = record.first_byte or now
+            record.ending = last
+
+    def sent(self, record: Record, count: int, tried: int) -> None:
+        """Of the `tried` bytes that `sending` counted, the kernel took `count`."""
+        now = time.monotonic()
+        with self._changed:
+            if count < tried:
+                record.sent -= tried - count
+                record.ending = False
+            if count:
+                record.first_byte = record.first_byte or now
             if record.digest is not None:
                 self._sent[record.digest] += count
             self._changed.notify_all()
@@ -85,6 +97,8 @@ class Journal:
 
     def records(self) -> list[Record]:
         with self._changed:
+            # A client may know the end of an answer microseconds before we have written it down.
+            self._changed.wait_for(lambda: not any(r.ending and r.ended is None for r in self._records), 2)
             return [copy.copy(record) for record in self._records]
 
     def forget(self) -> None:
