@@ -1,6 +1,86 @@
 # The commands of this project. `make help` lists them.
-PYTHON ?= python3.11
+# On a fresh machine `make serve` and `make test` need Python 3.11 or later, cargo and a network; nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# Arguments for the command: `make serve ARGS="--workers 4"`, `make test ARGS="-k ranges"`.
+ARGS ?=
+
+# Clients and registries that the tests use where they are there, pinned. Go builds them into .tools.
+CRANE := github.com/google/go-containerregistry/cmd/crane@v0.22.1
+REGISTRY := github.com/distribution/distribution/v3/cmd/registry@v3.1.1
+TOOLS := $(CURDIR)/.tools/bin
+
+# Stamps: each is newer than what it was made from, or it is made again.
+INSTALLED := $(VENV)/.installed
+EXTENSION := $(VENV)/.extension
+RUST := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -not -path '*/target/*') $(wildcard rust/*/Cargo.toml)
+
+export PATH := $(CURDIR)/$(BIN):$(TOOLS):$(PATH)
 
 .DEFAULT_GOAL := help
+.PHONY: help setup serve test lint format bench ci wheel docs lock tools clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(EXTENSION) ## Make .venv with everything locked, and build the extension where Rust sources changed
+
+serve: setup ## Run the mirror on 127.0.0.1:5000 with its data in ./data
+	$(BIN)/pyregistry serve $(ARGS)
+
+test: setup tools ## Run the tests, Python and Rust
+	cargo test --workspace --exclude pyregistry-native --quiet
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Check style, types, the extension's stub, and Rust
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest pyregistry._native
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+format: setup ## Format Python and Rust
+	$(BIN)/ruff check --fix --exit-zero --quiet
+	$(BIN)/ruff format
+	cargo fmt --all
+
+bench: setup tools ## Run the benchmarks; SMOKE=1 runs each once, to see that it works
+	$(BIN)/python -m pytest benches $(if $(SMOKE),--benchmark-disable,--benchmark-sort=name) $(ARGS)
+
+ci: ## Do what CI does, from installing system packages on
+	.ci/run
+
+wheel: $(INSTALLED) ## Build the wheel into dist/
+	$(BIN)/maturin build --release --locked --out dist
+
+docs: setup ## Write the generated pages of docs/reference again
+	$(BIN)/python -m pyregistry.config.reference > docs/reference/configuration.md
+
+lock: ## Lock the newest dependencies that pyproject.toml allows (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --no-annotate --quiet --output-file requirements-dev.lock
+
+tools: ## Build crane and distribution's registry into .tools, where Go is installed
+	@for tool in crane=$(CRANE) registry=$(REGISTRY); do \
+		if ! command -v "$${tool%%=*}" >/dev/null && command -v go >/dev/null; then \
+			echo "go install $${tool#*=}"; \
+			GOBIN=$(TOOLS) go install "$${tool#*=}" || echo "$${tool%%=*} is not installed: its tests are skipped"; \
+		fi; \
+	done
+
+clean: ## Remove what was built; ./data stays
+	rm -rf $(VENV) .tools target dist build pyregistry/_native*.so
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): requirements-dev.lock | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(EXTENSION): $(INSTALLED) $(RUST)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet
+	@touch $@
