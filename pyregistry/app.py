@@ -15,12 +15,10 @@ from pyregistry.store.metadata import Metadata
 from pyregistry.telemetry import metrics as telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator
 
+    from pyregistry.api.asgi import Receive, Scope, Send
     from pyregistry.config import Config
-
-    Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-    Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ async def _opened(config: Config) -> AsyncIterator[tuple[Any, Metadata, Mirror]]
     finally:
         await mirror.close()
         await store.close()
-        await metadata.close()
+        metadata.close()
 
 
 class App:
@@ -57,7 +55,7 @@ class App:
         self._slot = slot
         self._api: Api | None = None
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._api is not None:
             await self._api.handle(scope, receive, send)
         elif scope["type"] == "lifespan":

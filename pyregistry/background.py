@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 import xxhash
@@ -19,7 +20,11 @@ log = logging.getLogger(__name__)
 
 #: Between two rounds of cleaning, in seconds.
 INTERVAL = 60.0
-_LOCK = xxhash.xxh3_64_intdigest("background") >> 1
+#: `not found` answers are worth keeping for their TTL alone; a day covers every sane one.
+_MISSING_SECONDS = 86_400
+#: Rows removed in one transaction.
+_ROWS = 500
+_LOCK = xxhash.xxh3_64_intdigest(b"background") >> 1
 
 
 class Background:
@@ -41,6 +46,8 @@ class Background:
         """Removes what nobody owns or asked for."""
         try:
             removed = await self._store.clean(self._expiry)
+            while await self._metadata.forget_missing(time.time() - _MISSING_SECONDS, _ROWS) == _ROWS:
+                pass
         except Failure as failure:
             log.warning("cleaning stopped: %s", failure.message)
             return

@@ -144,9 +144,8 @@ class Fetcher:
             return await self.vouch(target, digest), Result.MISS
         if fact.size is not None:
             return fact.size, Result.HIT
-        described = await self._metadata.described(digest)
-        if described is not None:
-            return described, Result.HIT
+        if fact.described is not None:
+            return fact.described, Result.HIT
         return await self._upstreams[target.upstream].stat_blob(target.path, digest), Result.MISS
 
     async def vouch(self, target: Target, digest: Digest) -> int | None:
@@ -219,10 +218,10 @@ class Fetcher:
                     return
         finally:
             self._metrics.fill_ended(last.cause if last else None)
-        failure = last or Failure(Cause.INTERRUPTED, f"nobody to ask for {driver.digest}")
-        if failure.cause not in _RECORDED:
-            fill.fail(failure)
-        raise failure
+        outcome = last or Failure(Cause.INTERRUPTED, f"nobody to ask for {driver.digest}")
+        if outcome.cause not in _RECORDED:
+            fill.fail(outcome)
+        raise outcome
 
     async def _run(self, driver: Driver, target: Target, fill: Fill) -> None:
         """Runs the fill from one repository's upstream, over its URLs, and with a better token where one is asked for."""

@@ -58,6 +58,10 @@ class Freshness:
         if 0 <= age < self.ttl + self.stale_while_revalidate:
             return Age.REVALIDATE
         # A clock set back makes ages negative: ask, but keep the answer usable.
+        return self.of_stale(age)
+
+    def of_stale(self, age: float) -> Age:
+        """For an answer that must be asked for again."""
         return Age.STALE if age < self.ttl + self.stale_if_error else Age.EXPIRED
 
     def of_missing(self, age: float) -> Age:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.freshness import Age
 from pyregistry.mirror.result import Result
+from pyregistry.oci.descriptors import InvalidDescriptor, parse_descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from pyregistry.mirror.freshness import FreshnessRules
     from pyregistry.mirror.namespaces import Target
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pyregistry.mirror.upstream import Upstream
     from pyregistry.oci.descriptors import Descriptor
     from pyregistry.oci.digests import Digest
-    from pyregistry.store.metadata import Metadata
+    from pyregistry.store.metadata import CheckKind, Metadata
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Listings:
 
         async def ask() -> None:
             now = time.time()
-            found = await self._upstreams[target.upstream].referrers(target.path, subject)
+            found = _readable(await self._upstreams[target.upstream].referrers(target.path, subject))
             await self._metadata.replace_upstream_referrers(
                 target.repository, subject, found, upstream=target.upstream, checked_at=now
             )
@@ -75,7 +76,7 @@ class Listings:
             merged.setdefault(descriptor.digest, descriptor)
         return list(merged.values()), result
 
-    async def _refreshed(self, target: Target, kind: str, key: str, ask: Callable[[], Awaitable[None]]) -> Result:
+    async def _refreshed(self, target: Target, kind: CheckKind, key: str, ask: Callable[[], Awaitable[None]]) -> Result:
         """Sees to it that the cached list is as fresh as it can be had, and says how fresh."""
         rules = self._rules.of_list(target)
         checked = await self._metadata.checked(target.repository, kind, key)
@@ -103,3 +104,14 @@ class Listings:
             log.info("stale %s of %s served: %s", kind, target.repository, failure.message)
             return Result.STALE
         return Result.MISS
+
+
+def _readable(entries: Iterable[object]) -> list[Descriptor]:
+    """The descriptors among upstream's referrers; one that cannot be read does not hide the others."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(parse_descriptor(entry))
+        except InvalidDescriptor as error:
+            log.info("referrer left out: %s", error)
+    return found

@@ -130,7 +130,7 @@ class Manifests:
             return known
         except Failure as failure:
             if failure.cause is Cause.NOT_FOUND:
-                await self._kept(self._metadata.tag_missing(target.repository, tag, now, drop=True))
+                await self._kept(self._metadata.tag_missing(target.repository, tag, now, drop=True, upstream=target.upstream))
             raise
 
     async def _bring(self, target: Target, digest: Digest, tag: str | None, now: float) -> ManifestFact:
@@ -146,7 +146,7 @@ class Manifests:
                     await upstream.head_manifest(target.path, digest)
             except Failure as failure:
                 if failure.cause is Cause.NOT_FOUND and tag is None:
-                    await self._kept(self._metadata.missing(target.repository, "manifest", digest, now))
+                    await self._kept(self._metadata.missing(target.repository, "manifest", digest, now, upstream=target.upstream))
                 raise
             await self._vouch(target, digest, tag, now)
             return known
@@ -194,6 +194,9 @@ def _age(fact: TagFact | None, rules: Freshness) -> Age:
     if fact is None:
         return Age.EXPIRED
     age = time.time() - fact.checked_at
+    if not fact.checked_at:
+        # `refresh` wants upstream asked; what was confirmed before may still be served if upstream fails.
+        return rules.of_stale(time.time() - fact.confirmed_at)
     return rules.of_found(age) if fact.found else rules.of_missing(age)
 
 

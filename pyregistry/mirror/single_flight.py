@@ -49,7 +49,7 @@ class SingleFlight:
     @asynccontextmanager
     async def exclusive(self, key: str) -> AsyncIterator[None]:
         """Holds `key` among all processes. Nest only from the narrower question to the wider one (tag, then digest)."""
-        with await self._store.lock(xxhash.xxh3_64_intdigest(key) >> 1):
+        with await self._store.lock(xxhash.xxh3_64_intdigest(key.encode()) >> 1):
             yield
 
     def failed(self, key: str) -> Failure | None:
