@@ -1,0 +1,87 @@
+"""What a warm cache gives: whole blobs, 50 KiB ranges, pulls by tag. End to end over loopback.
+
+Besides the time each reports `cpu_per_gb` (CPU seconds of all server processes per 10^9 bytes) or `cpu_us_per_request`.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benches import wrk
+from benches.load import drain
+from benches.usage import measured
+from tests.support.clients import get
+from tests.support.images import Image, image
+from tests.support.serve import Serve
+from tests.support.upstream import UpstreamProcess
+
+SIZE = 512 << 20
+RANGE = 50 << 10
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve, Image]]:
+    """A mirror that has one image whose layer is 512 MiB."""
+    made = image([SIZE], seed="warm")
+    with UpstreamProcess() as upstream:
+        upstream.add("team/app", made, "v1")
+        root = tmp_path_factory.mktemp("warm") / "root"
+        with Serve(
+            root, {"docker.io": upstream.url}, mirror={"freshness": {"ttl": "1h"}}, log={"level": "warning"}
+        ) as s:
+            assert get(f"{s.url}/v2/team/app/manifests/v1").status == 200
+            assert get(f"{s.url}/v2/team/app/blobs/{made.layers[0].digest}", expect=made.layers[0]).right
+            yield s, made
+
+
+def port_of(server: Serve) -> int:
+    return int(server.host.rpartition(":")[2])
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_whole_blob(warm: tuple[Serve, Image], connections: int, benchmark: BenchmarkFixture) -> None:
+    server, made = warm
+    rates, costs = [], []
+
+    def once() -> None:
+        with measured(server) as usage:
+            got = drain(port_of(server), f"/v2/team/app/blobs/{made.layers[0].digest}", connections=connections)
+        rates.append(got.rate / 1e9)
+        costs.append(usage.cpu / got.received * 1e9)
+
+    benchmark.pedantic(once, rounds=5, warmup_rounds=1)
+    _report(benchmark, gb_per_s=rates, cpu_per_gb=costs)
+
+
+def test_ranges_of_50_kib(warm: tuple[Serve, Image], benchmark: BenchmarkFixture) -> None:
+    server, made = warm
+    path = f"/v2/team/app/blobs/{made.layers[0].digest}"
+    _small(benchmark, server, server.url + path, wrk.random_ranges(path, SIZE, RANGE))
+
+
+def test_manifest_by_tag(warm: tuple[Serve, Image], benchmark: BenchmarkFixture) -> None:
+    server, _ = warm
+    _small(benchmark, server, f"{server.url}/v2/team/app/manifests/v1", None)
+
+
+def _small(benchmark: BenchmarkFixture, server: Serve, url: str, script: str | None) -> None:
+    rates, costs, halves, tails = [], [], [], []
+
+    def once() -> None:
+        with measured(server) as usage:
+            load = wrk.run(url, seconds=3, script=script)
+        rates.append(load.rate)
+        costs.append(usage.cpu / load.requests * 1e6)
+        halves.append(load.p50 * 1e6)
+        tails.append(load.p99 * 1e6)
+
+    benchmark.pedantic(once, rounds=3, warmup_rounds=1)
+    _report(benchmark, requests_per_s=rates, cpu_us_per_request=costs, p50_us=halves, p99_us=tails)
+
+
+def _report(benchmark: BenchmarkFixture, **figures: list[float]) -> None:
+    """Medians into the benchmark's record, without the warm-up round."""
+    for name, values in figures.items():
+        counted = sorted(values[1:] or values)
+        benchmark.extra_info[name] = round(counted[len(counted) // 2], 3)

@@ -1,0 +1,64 @@
+"""Many small requests by wrk (apt), which costs some microseconds a request."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Load:
+    """One run: requests, seconds, and latencies in seconds."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+
+    @property
+    def rate(self) -> float:
+        """Requests per second."""
+        return self.requests / self.seconds
+
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+
+
+def run(url: str, *, connections: int = 16, seconds: int = 3, script: str | None = None) -> Load:
+    """Loads `url` over keep-alive connections for so long; any answer that is not 2xx fails."""
+    path = shutil.which("wrk")
+    if path is None:
+        pytest.skip("wrk is not installed (apt-get install wrk)")
+    command = [path, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        if script is not None:
+            file.write(script)
+            file.flush()
+            command += ["-s", file.name]
+        out = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+    assert "Non-2xx" not in out, out
+    total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", out)
+    assert total is not None, out
+    return Load(int(total[1]), float(total[2]) * _UNITS[total[3]], _latency(out, 50), _latency(out, 99))
+
+
+def _latency(out: str, percent: int) -> float:
+    match = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)", out, re.MULTILINE)
+    assert match is not None, out
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def random_ranges(path: str, size: int, length: int) -> str:
+    """A wrk script that asks for random ranges of so many bytes."""
+    return f"""
+math.randomseed(7)
+request = function()
+  local first = math.random(0, {size - length})
+  return wrk.format("GET", "{path}", {{ Range = string.format("bytes=%d-%d", first, first + {length - 1}) }})
+end
+"""
