@@ -9,7 +9,7 @@ class ErrorCode(Enum):
     """A code with its default status and message.
 
     The first fourteen are the OCI distribution spec's (section Error Codes, code-1 to code-14), with the statuses its
-    text gives, else distribution's. The rest are distribution's (`registry/api/errcode/register.go`): the spec has no
+    text gives, else those of its forerunner, Docker's "HTTP API V2" (section Detail). The rest are distribution's (`registry/api/errcode/register.go`): the spec has no
     word for what they say, and clients know them.
     """
 
@@ -17,7 +17,7 @@ class ErrorCode(Enum):
     BLOB_UPLOAD_INVALID = (400, "blob upload invalid")
     BLOB_UPLOAD_UNKNOWN = (404, "blob upload unknown to registry")
     DIGEST_INVALID = (400, "provided digest did not match uploaded content")
-    MANIFEST_BLOB_UNKNOWN = (404, "manifest references a manifest or blob unknown to registry")
+    MANIFEST_BLOB_UNKNOWN = (400, "manifest references a manifest or blob unknown to registry")
     MANIFEST_INVALID = (400, "manifest invalid")
     MANIFEST_UNKNOWN = (404, "manifest unknown to registry")
     NAME_INVALID = (400, "invalid repository name")
