@@ -139,14 +139,14 @@ class Supervisor:
         logger.info("worker %d started, process %d", slot.number, slot.process.pid)
 
     def _hear(self, slot: Slot) -> None:
+        if slot.status == -1:  # buried by an earlier event of the same turn
+            return
         try:
             data = os.read(slot.status, 65536)
         except BlockingIOError:
             return
         if not data:
-            self._selector.unregister(slot.status)
-            os.close(slot.status)
-            slot.status = -1
+            self._deafen(slot)
         for word, text in slot.hear(data):
             if word == "ready":
                 self._ready(slot)
@@ -155,6 +155,11 @@ class Supervisor:
                 self._stop()
             else:
                 logger.error("worker %d: %s", slot.number, text)
+
+    def _deafen(self, slot: Slot) -> None:
+        self._selector.unregister(slot.status)
+        os.close(slot.status)
+        slot.status = -1
 
     def _ready(self, slot: Slot) -> None:
         slot.state = State.READY
@@ -167,11 +172,11 @@ class Supervisor:
             notify("READY=1", f"MAINPID={os.getpid()}", f"STATUS={self._status}")
 
     def _bury(self, slot: Slot) -> None:
-        assert slot.process is not None
-        if slot.process.poll() is None:
+        if slot.process is None or slot.process.poll() is None:
             return
-        while slot.status != -1:  # its last words; the write end died with it
-            self._hear(slot)
+        self._hear(slot)  # its last words
+        if slot.status != -1:
+            self._deafen(slot)
         end, lived, pid = end_of(slot.process.returncode), time.monotonic() - slot.spawned_at, slot.process.pid
         self._selector.unregister(slot.pidfd)
         os.close(slot.pidfd)
