@@ -1,4 +1,4 @@
-"""The command line. Every command imports what it needs when it runs: `pyregistry version` must not load a web server."""
+"""The command line. Each command imports what it needs when it runs: `version` must not load a web server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ app.command("version")(version.command)
 
 
 def main() -> None:
-    """Runs the command line. What the user can mend is told in plain lines, exit code 2; anything else is a traceback."""
+    """Runs the command line. What the user can mend is plain lines and exit code 2; anything else is a traceback."""
     try:
         app()
     except Exception as error:

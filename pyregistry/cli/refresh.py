@@ -1,16 +1,49 @@
 """`pyregistry refresh`."""
 
 from __future__ import annotations
-from typing import Annotated
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
 from pyregistry.cli.options import ConfigOption, RootOption, UpstreamOption, loaded
+
+if TYPE_CHECKING:
+    from pyregistry.config import Config
 
 
 def command(
-    image: Annotated[str, typer.Argument(metavar="IMAGE")],
+    *,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="As clients name it: ghcr.io/org/app:v1, nginx.")],
     config: ConfigOption = None,
     root: RootOption = None,
     upstream: UpstreamOption = None,
 ) -> None:
-    """Ask upstream now what a tag is, whatever its age here."""
-    raise NotImplementedError
+    """Ask upstream now what a tag is, whatever its age here. The server may run or not; it answers so from then on."""
+    typer.echo(asyncio.run(_refresh(loaded(config, upstream, storage__root=root), image)))
+
+
+async def _refresh(config: Config, image: str) -> str:
+    from pyregistry.app import open_mirror  # noqa: PLC0415
+    from pyregistry.config import ConfigError  # noqa: PLC0415
+    from pyregistry.mirror.namespaces import UnknownRegistry  # noqa: PLC0415
+    from pyregistry.oci.references import InvalidReference, parse_image  # noqa: PLC0415
+
+    try:
+        named = parse_image(image)
+    except InvalidReference as error:
+        raise ConfigError(str(error)) from None
+    if named.digest is not None:
+        raise ConfigError(f"{image}: a digest never changes; name a tag")
+    tag = named.tag or "latest"
+    async with open_mirror(config) as mirror:
+        try:
+            name = f"{named.host}/{named.repository}" if named.host else named.repository
+            target = mirror.namespaces.resolve(name, None)
+        except UnknownRegistry as error:
+            raise ConfigError(str(error)) from None
+        if target.hosted:
+            raise ConfigError(f"{image}: hosted here; there is no upstream to ask")
+        manifest = await mirror.manifests.refresh(target, tag)
+    return f"{target.repository}:{tag} is {manifest.digest}"

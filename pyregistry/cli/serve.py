@@ -11,6 +11,7 @@ from pyregistry.cli.options import ConfigOption, RootOption, UpstreamOption, loa
 
 
 def command(
+    *,
     config: ConfigOption = None,
     listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Address to serve on.")] = None,
     root: RootOption = None,

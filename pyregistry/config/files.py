@@ -1,4 +1,4 @@
-"""The files that a configuration names, looked at before anything starts: a wrong one is one clear line, not a crash."""
+"""The files a configuration names, looked at before anything starts: a wrong one is one clear line, not a crash."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def load(
     *,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
-    """The configuration in effect. `flags` are keys of FLAGS with values; None stands for a flag not given.
+    """The configuration in effect. `flags` are keys of FLAGS with values; None is a flag not given.
 
     `upstreams` are `NAME=URL`, the first the default one: only these are mirrored, with what file and environment say of
     them. Raises ConfigError with every problem found.

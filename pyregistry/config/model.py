@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -48,11 +47,6 @@ class HttpConfig(Section):
     max_requests: Annotated[int, Field(ge=16)] = Field(
         default=8192, description="Requests one worker works on at once; more are answered 503 with Retry-After."
     )
-
-    @property
-    def processes(self) -> int:
-        """How many workers `workers` comes to on this machine."""
-        return min(16, len(os.sched_getaffinity(0))) if self.workers == "auto" else self.workers
 
 
 class StorageConfig(Section):

@@ -49,8 +49,8 @@ class _Merged(Collector):
         self._directory = directory
 
     def collect(self) -> Iterable[Metric]:
-        # Sorted: the order of series must not depend on the file system.
-        files = sorted(str(path) for path in self._directory.glob("*.db"))
+        # Sorted: the order of series must not depend on the file system. An empty file is just being made.
+        files = sorted(str(path) for path in self._directory.glob("*.db") if path.stat().st_size)
         merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         return merged
 

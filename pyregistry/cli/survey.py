@@ -1,0 +1,114 @@
+"""What `pyregistry status` looks at, gathered beside a running server or without one; nothing is written or made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyregistry.config import ConfigError
+from pyregistry.errors import Failure
+from pyregistry.store.content import fills
+from pyregistry.store.metadata.sqlite import DATABASE
+from pyregistry.store.metadata.totals import totals
+from pyregistry.telemetry import exposition
+
+if TYPE_CHECKING:
+    from pyregistry.store.content import FillStatus
+    from pyregistry.store.metadata import Totals
+    from pyregistry.telemetry.exposition import UpstreamTotals
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One storage root at one moment."""
+
+    root: Path
+    #: Process of the `serve` that runs on it; None: none does.
+    server: int | None
+    fills: list[FillStatus]
+    #: None where there is no database yet, or `trouble` says why it cannot be read.
+    facts: Totals | None
+    trouble: str | None
+    #: Since the last start of `serve`.
+    upstreams: dict[str, UpstreamTotals]
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes of fills that are present."""
+        return sum(fill.frontier for fill in self.fills)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        facts = self.facts
+        return {
+            "root": str(self.root),
+            "server": self.server,
+            "fills": [
+                {
+                    "digest": fill.digest,
+                    "size": fill.size,
+                    "frontier": fill.frontier,
+                    "running": fill.owned,
+                    "failure": fill.failure.message if fill.failure else None,
+                }
+                for fill in self.fills
+            ],
+            "content": facts
+            and {
+                "blobs": facts.blobs,
+                "blob_bytes": facts.blob_bytes,
+                "manifests": facts.manifests,
+                "manifest_bytes": facts.manifest_bytes,
+                "tags": facts.tags,
+                # Hosted repositories have no upstream; a JSON key has to be text.
+                "repositories": {upstream or "": count for upstream, count in facts.repositories.items()},
+            },
+            "trouble": self.trouble,
+            "upstreams": {
+                name: {
+                    "requests": upstream.answered,
+                    "results": dict(upstream.results),
+                    "hit_ratio": upstream.hit_ratio,
+                    "served_bytes": upstream.served,
+                    "upstream_bytes": upstream.received,
+                    "saved_bytes": upstream.saved,
+                    "upstream_requests": upstream.requests,
+                    "quota_remaining": upstream.quota_remaining,
+                }
+                for name, upstream in self.upstreams.items()
+            },
+        }
+
+
+def survey(root: Path) -> Survey:
+    """Looks at `root`. Raises ConfigError if it is no storage root."""
+    try:
+        known = (root / "VERSION").exists()
+    except OSError as error:
+        raise ConfigError(f"storage.root: cannot read {root}: {error.strerror}") from None
+    if not known:
+        raise ConfigError(f"storage.root: {root} is no storage root; name one with --root or --config")
+    facts, trouble = None, None
+    if (root / DATABASE).exists():
+        try:
+            facts = totals(root)
+        except Failure as failure:
+            trouble = failure.message
+    ordered = sorted(fills(str(root)), key=lambda fill: (not fill.owned, fill.digest))
+    return Survey(root, _server(root), ordered, facts, trouble, exposition.upstreams(root / "run"))
+
+
+def _server(root: Path) -> int | None:
+    """Who holds `serve.lock`. Asked of the kernel's list: trying the lock could make a server that starts now fail."""
+    try:
+        inode = (root / "serve.lock").stat().st_ino
+        locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    for line in locks:
+        # 1: FLOCK  ADVISORY  WRITE 4242 00:2d:1234567 0 EOF
+        fields = line.split()
+        if len(fields) >= 6 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
+            return int(fields[4])
+    return None
