@@ -29,8 +29,10 @@ def _number(value: str | None) -> tuple[int | None, int | None]:
 
 
 def parse_quota(limit: str | None, remaining: str | None) -> Quota | None:
-    """Docker Hub's `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 76;w=21600`, or a bare number; None if it is
-    neither (unlimited accounts get no header; malformed ones have been seen)."""
+    """Docker Hub's `ratelimit-limit: 100;w=21600` and `ratelimit-remaining: 76;w=21600`, or a bare number.
+
+    None if it is neither: unlimited accounts get no header, and malformed ones have been seen.
+    """
     left, left_window = _number(remaining)
     if left is None:
         return None

@@ -6,21 +6,46 @@ kept apart; this file joins them. Every method raises `pyregistry.errors.Failure
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from functools import cache
+from time import time
+from typing import TYPE_CHECKING, TypeVar
+
+from pyregistry import __version__
+from pyregistry._native import Client
+from pyregistry.errors import Cause, Failure
+from pyregistry.mirror.answers import parse_size, parse_total, refusal
+from pyregistry.mirror.authorization import Authorization
+from pyregistry.mirror.credentials import Credentials
+from pyregistry.mirror.endpoint import Endpoint
+from pyregistry.mirror.pages import list_referrers, list_tags
+from pyregistry.mirror.quota import quota_of
+from pyregistry.mirror.single_flight import SingleFlight
+from pyregistry.mirror.token_files import TokenFiles
+from pyregistry.mirror.token_realm import TokenRealm
+from pyregistry.mirror.tokens import Tokens
+from pyregistry.oci.digests import InvalidDigest, parse_digest
+from pyregistry.oci.media_types import MANIFEST_ACCEPT, essence
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from pyregistry._native import Source, Store
+    from pyregistry._native import Answer, Source, Store
     from pyregistry.config import UpstreamConfig
-    from pyregistry.errors import Failure
+    from pyregistry.mirror.endpoint import OnRequest
     from pyregistry.mirror.quota import Quota
+    from pyregistry.oci.descriptors import Descriptor
 
-#: Told of every answer: kind (`manifest_head`, `manifest`, `blob_head`, `blob`, `tags`, `referrers`, `token`) and its status,
-#: 0 if none came. Bodies fetched through a `Source` are not among them: see `Source.statuses`.
-OnRequest = Callable[[str, int], None]
+T = TypeVar("T")
+
+_ACCEPT = tuple(("accept", media_type) for media_type in MANIFEST_ACCEPT)
+#: Failures of one base URL after which the next is asked.
+_ELSEWHERE = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT, Cause.PROTOCOL})
+#: Bodies under way whose authorization is remembered; above it the oldest are forgotten.
+_MOST_BODIES = 4096
+#: Largest answer to a one-byte range that is read: room for an error's body.
+_PROBE_LIMIT = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +61,7 @@ class ManifestHead:
 class FetchedManifest:
     """A manifest's bytes as received, unchecked, with what upstream's headers say of them (without parameters)."""
 
-    content: bytes
+    content: bytes = field(repr=False)
     media_type: str | None
     digest: str | None
 
@@ -49,54 +74,207 @@ class Upstream:
     ) -> None:
         """`store` gives the locks that make a token's fetch one over all workers, `run_dir` (`<root>/run`) the place to
         share it. Nothing is sent yet. ValueError names an unreadable `ca_file` or client certificate."""
-        raise NotImplementedError
-
-    name: str
+        self.name = name
+        self._quota: Quota | None = None
+        self._credentials = Credentials(config)
+        self._flights = SingleFlight(store)
+        client = _client(config)
+        count = on_request or _uncounted
+        tokens = Tokens(TokenRealm(client, on_request=count), TokenFiles(run_dir / "tokens"), self._flights)
+        self._endpoints = [
+            Endpoint(
+                name,
+                base,
+                client,
+                Authorization(name, base, realms=config.realms, credentials=self._credentials, tokens=tokens),
+                count,
+            )
+            for base in config.bases
+        ]
+        self._sent: dict[tuple[int, str, str], tuple[str | None, float]] = {}
 
     @property
     def anonymous(self) -> bool:
-        """Whether requests carry no credentials of ours: a 401 or 403 then means `not here` to clients (DESIGN.md section 6)."""
-        raise NotImplementedError
+        """Whether we have no credentials to send: a 401 or 403 then means `not here` to clients (DESIGN.md section 6)."""
+        return self._credentials.anonymous
 
     @property
     def quota(self) -> Quota | None:
         """The last pull quota upstream told (Docker Hub's `ratelimit-*` headers)."""
-        raise NotImplementedError
+        return self._quota
 
     @property
     def base_count(self) -> int:
         """Number of base URLs; `blob_source` takes an index below it (higher ones wrap around)."""
-        raise NotImplementedError
+        return len(self._endpoints)
 
     async def head_manifest(self, path: str, reference: str) -> ManifestHead:
-        raise NotImplementedError
+        """What upstream says of a manifest without sending it (Docker Hub does not count it as a pull)."""
+
+        async def ask(endpoint: Endpoint) -> ManifestHead:
+            answer = await self._manifest(endpoint, "HEAD", path, reference)
+            if answer.status in {405, 501}:
+                return ManifestHead(None, None, None)
+            if answer.status != 200:
+                raise refusal(answer, _manifest_at(path, reference, endpoint))
+            return ManifestHead(_digest(answer), _media_type(answer), parse_size(answer.header("content-length")))
+
+        return await self._in_turn(ask)
 
     async def get_manifest(self, path: str, reference: str) -> FetchedManifest:
-        raise NotImplementedError
+        """A manifest, 8 MiB at most."""
+
+        async def ask(endpoint: Endpoint) -> FetchedManifest:
+            answer = await self._manifest(endpoint, "GET", path, reference)
+            if answer.status != 200:
+                raise refusal(answer, _manifest_at(path, reference, endpoint))
+            return FetchedManifest(answer.body, _media_type(answer), _digest(answer))
+
+        return await self._in_turn(ask)
 
     async def stat_blob(self, path: str, digest: str) -> int | None:
-        """The size of a blob that is there, None if upstream has it but tells no size; NOT_FOUND, DENIED… raise."""
-        raise NotImplementedError
+        """The size of a blob that is there, None if upstream has it but tells no size.
+
+        By HEAD, or by a one-byte range where HEAD is refused: ECR Public answers 401 to it, Harbor's proxy 404 to what it
+        would give to a GET, and object stores 403 if the address they were redirected with was signed for GET alone.
+        """
+
+        async def ask(endpoint: Endpoint) -> int | None:
+            url = endpoint.url(path, f"blobs/{digest}")
+            if endpoint.blob_head:
+                answer = await endpoint.request("blob", "HEAD", url, path)
+                if answer.status == 200 and (size := parse_size(answer.header("content-length"))) is not None:
+                    return size
+                if answer.status == 429 or (answer.status >= 500 and answer.status != 501):
+                    raise refusal(answer, f"blob {digest} of {path} at {endpoint.where}")
+                refused = answer.status not in {200, 404}
+            else:
+                refused = False
+            size = await self._probe(endpoint, url, path, digest)
+            if refused:
+                # It has just answered a GET for what it refused to a HEAD.
+                endpoint.blob_head = False
+            return size
+
+        return await self._in_turn(ask)
 
     async def blob_source(
         self, path: str, digest: str, *, base_index: int = 0, failure: Failure | None = None
     ) -> Source:
-        """A source for the blob's body at one base URL, with the authorization known so far; nothing is sent for the body yet.
+        """A source for the blob's body at one base URL, with the authorization known so far; the body is not asked for yet.
 
         After a run that ended with DENIED call it again with that `failure`: if its challenge can be met with something
         better than what was sent, the new source carries it; else the failure is raised again. So a driver needs no count
         of its own for denials. After UNREACHABLE, TIMEOUT or UPSTREAM call it with the next `base_index`.
         """
-        raise NotImplementedError
+        index = base_index % len(self._endpoints)
+        endpoint = self._endpoints[index]
+        body = (index, path, digest)
+        asked = time()
+        if failure is not None and failure.cause is Cause.DENIED:
+            if failure.challenge is None:
+                raise failure
+            authorization = await endpoint.authorize(path, failure, *self._sent.get(body, (None, 0.0)))
+        else:
+            authorization = await endpoint.authorize(path)
+        self._sent.pop(body, None)
+        self._sent[body] = (authorization, asked)
+        if len(self._sent) > _MOST_BODIES:
+            del self._sent[next(iter(self._sent))]
+        return endpoint.source(endpoint.url(path, f"blobs/{digest}"), authorization)
 
     async def tags(self, path: str) -> list[str]:
         """All tags, over all pages, in the order upstream tells them."""
-        raise NotImplementedError
+        return await self._in_turn(lambda endpoint: list_tags(endpoint, path))
 
-    async def referrers(self, path: str, digest: str) -> list[dict[str, Any]]:
+    async def referrers(self, path: str, digest: str) -> list[Descriptor]:
         """Descriptors of the manifests whose subject is `digest`: the referrers API, else the tag schema; [] if none."""
-        raise NotImplementedError
+        return await self._in_turn(lambda endpoint: list_referrers(endpoint, path, digest))
 
     async def close(self) -> None:
         """Ends background work (token renewals)."""
-        raise NotImplementedError
+        await self._flights.close()
+
+    async def _in_turn(self, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
+        """Asks one base URL after the other while they are down; the last failure is raised."""
+        *others, last = self._endpoints
+        for endpoint in others:
+            try:
+                return await ask(endpoint)
+            except Failure as failure:
+                if failure.cause not in _ELSEWHERE and (failure.status or 0) < 500:
+                    raise
+        return await ask(last)
+
+    async def _manifest(self, endpoint: Endpoint, method: str, path: str, reference: str) -> Answer:
+        url = endpoint.url(path, f"manifests/{reference}")
+        answer = await endpoint.request("manifest", method, url, path, _ACCEPT)
+        self._quota = quota_of(answer) or self._quota
+        return answer
+
+    async def _probe(self, endpoint: Endpoint, url: str, path: str, digest: str) -> int | None:
+        try:
+            answer = await endpoint.request("blob", "GET", url, path, [("range", "bytes=0-0")], limit=_PROBE_LIMIT)
+        except Failure as failure:
+            if failure.cause is Cause.TOO_LARGE:
+                # No range, but a body: it is there.
+                return None
+            raise
+        if answer.status in {206, 416}:
+            # 416: it has no first byte.
+            return parse_total(answer.header("content-range"))
+        if answer.status == 200:
+            return len(answer.body)
+        raise refusal(answer, f"blob {digest} of {path} at {endpoint.where}")
+
+
+def _manifest_at(path: str, reference: str, endpoint: Endpoint) -> str:
+    return f"manifest {reference} of {path} at {endpoint.where}"
+
+
+def _digest(answer: Answer) -> str | None:
+    try:
+        return parse_digest((answer.header("docker-content-digest") or "").strip())
+    except InvalidDigest:
+        return None
+
+
+def _media_type(answer: Answer) -> str | None:
+    return essence(answer.header("content-type") or "") or None
+
+
+def _uncounted(kind: str, status: int) -> None:
+    """For those who do not count."""
+
+
+def _client(config: UpstreamConfig) -> Client:
+    return _shared_client(
+        str(config.ca_file) if config.ca_file is not None else None,
+        str(config.client_cert) if config.client_cert is not None else None,
+        str(config.client_key) if config.client_key is not None else None,
+        config.verify,
+        config.connect_timeout.total_seconds(),
+        config.progress_timeout.total_seconds(),
+    )
+
+
+@cache
+def _shared_client(
+    ca_file: str | None,
+    client_cert: str | None,
+    client_key: str | None,
+    verify: bool,
+    connect_timeout: float,
+    progress_timeout: float,
+) -> Client:
+    """One client, with its connections and authorities, for all upstreams of the same settings: nine would cost as much
+    memory and start-up for nothing."""
+    return Client(
+        user_agent=f"pyregistry/{__version__}",
+        ca_file=ca_file,
+        client_cert=client_cert,
+        client_key=client_key,
+        verify=verify,
+        connect_timeout=connect_timeout,
+        progress_timeout=progress_timeout,
+    )

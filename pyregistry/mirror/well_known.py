@@ -1,22 +1,25 @@
-"""The public registries that are mirrored without any configuration, and what is odd about them. Plain data: imports nothing.
+"""The public registries that are mirrored without any configuration, and what is odd about them. Plain data.
 
 How it joins with a user's `mirror.upstreams`:
 
 - `upstreams` unset: exactly these.
-- `upstreams` given: it replaces the set. An entry whose name stands here and that gives no URL, or only URLs on the built-in
-  host, gets every key it leaves out from here (`docker.io: {username: …, password_file: …}` is a whole entry). An entry
-  with URLs elsewhere is taken as it is written: the token realms and the `library/` rule are the public host's, not its own.
+- `upstreams` given: it replaces the set. An entry whose name stands here and that gives no URL, or only URLs on the
+  built-in host, gets every key it leaves out from here: `docker.io: {username: …, password_file: …}` is a whole entry.
+  An entry with URLs elsewhere is taken as it is written: realms and the `library/` rule are the public host's.
 
-`realms` are hosts besides the upstream's own that may see its credentials (DESIGN.md I11), so each line says who runs them.
+`realms` are hosts besides the upstream's own that may see its credentials (DESIGN.md I11): each line says whose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-#: Hosts that are Docker Hub under other names: what clients send as `?ns=`, and what `~/.docker/config.json` may key by.
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Hosts that are Docker Hub under other names: clients send them as `?ns=`, `~/.docker/config.json` has them as keys.
 DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 #: By name, in order; the first is the default upstream. Keys are those of `UpstreamConfig`.
@@ -29,7 +32,7 @@ WELL_KNOWN: Mapping[str, Mapping[str, object]] = MappingProxyType(
             # Docker's token server. Answers 401, not 404, for a repository that is missing or private.
             "realms": ("auth.docker.io",),
         },
-        # Realm on its own host. A missing repository is a 403 at the token step; its `/v2/` challenge has a made-up scope.
+        # Realm on its own host. A missing repository is a 403 at the token step; its `/v2/` scope is made up.
         "ghcr.io": {"url": "https://ghcr.io"},
         # Realm on its own host (`/v2/auth`).
         "quay.io": {"url": "https://quay.io"},

@@ -1,0 +1,130 @@
+"""Docker credential helpers: `docker-credential-NAME` programs that know or make short-lived credentials.
+
+Protocol (docker-credential-helpers, README, section Development): the argument `get`, the server on standard input,
+JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pyregistry.errors import Cause, Failure
+from pyregistry.mirror.credential import Credential
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: What helpers print, with exit code 1, if they know nothing of a server.
+_NOT_FOUND = b"credentials not found"
+#: A helper that upstream's refusals make us ask again is not asked more often than this, in seconds.
+_SOONEST_AGAIN = 10.0
+#: Seconds a helper may take: some go through a cloud's login.
+_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    credential: Credential | None
+    asked: float
+
+
+class CredentialHelper:
+    """One helper program, its answers kept for `lifetime` seconds. One process of it at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        lifetime: float,
+        timeout: float = _TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.program = f"docker-credential-{name}"
+        self._lifetime = lifetime
+        self._timeout = timeout
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def get(self, server: str, *, fresh: bool = False) -> Credential | None:
+        """The credentials for `server`, None if the helper has none. `fresh`: what it said last was refused.
+
+        Raises Failure(DENIED) if it cannot be run, fails or takes too long.
+        """
+        if (found := self._remembered(server, fresh=fresh)) is not None:
+            return found.credential
+        async with self._one_at_a_time:
+            if (found := self._remembered(server, fresh=fresh)) is not None:
+                return found.credential
+            credential = await self._ask(server)
+            known = self._known.get(server)
+            if known is not None and known.credential == credential:
+                credential = known.credential
+            self._known[server] = _Known(credential, self._clock())
+            return credential
+
+    def _remembered(self, server: str, *, fresh: bool) -> _Known | None:
+        known = self._known.get(server)
+        holds = min(self._lifetime, _SOONEST_AGAIN) if fresh else self._lifetime
+        return known if known is not None and self._clock() - known.asked < holds else None
+
+    async def _ask(self, server: str) -> Credential | None:
+        output, code = await self._run(server)
+        if code != 0:
+            if _NOT_FOUND in output.lower():
+                return None
+            raise self._failure(f"ended with code {code}", server)
+        try:
+            answer = orjson.loads(output)
+            username, secret = answer["Username"], answer["Secret"]
+        except (ValueError, TypeError, KeyError):
+            raise self._failure("gave no answer that can be understood", server) from None
+        if not isinstance(username, str) or not isinstance(secret, str):
+            raise self._failure("gave no answer that can be understood", server)
+        return Credential(username, secret) if secret else None
+
+    async def _run(self, server: str) -> tuple[bytes, int]:
+        """Runs the helper; answers its output and exit code.
+
+        A child begins with our open file descriptions and so with the locks on them (`Store.lock`). It keeps them only
+        until its exec: they are all opened O_CLOEXEC, asyncio (vfork) and libuv (fork) exec at once and run none of our
+        code before, and a lock that its owner releases is gone for the child too.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                self.program,
+                "get",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise self._failure(f"cannot be run ({error.strerror})", server) from None
+        try:
+            async with asyncio.timeout(self._timeout):
+                output, _ = await process.communicate(server.encode())
+        except TimeoutError:
+            raise self._failure(f"took longer than {self._timeout:g} s", server) from None
+        finally:
+            if process.returncode is None:
+                # Its whole session: what it has started itself would hold the pipe open.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        return output, process.returncode or 0
+
+    def _failure(self, what: str, server: str) -> Failure:
+        # Nothing it printed is repeated: it may hold the secret.
+        return Failure(
+            Cause.DENIED,
+            f"credential helper {self.program} {what}; try `echo {server} | {self.program} get` as the server's user",
+        )

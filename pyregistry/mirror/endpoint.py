@@ -1,0 +1,124 @@
+"""One base URL of an upstream: requests with the right authorization, counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote, urlsplit
+
+from pyregistry.errors import Cause, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyregistry._native import Answer, Client, Source
+    from pyregistry.mirror.authorization import Authorization
+
+RequestKind = Literal["manifest", "blob", "tags", "referrers", "token"]
+
+#: Told of every answer's kind and status, 0 if none came. Bodies fetched through a `Source` are not among them: see
+#: `Source.statuses`.
+OnRequest = Callable[[RequestKind, int], None]
+
+#: A request is sent at most so often: as we know best, with a token that another worker has, with a new one.
+_MOST_SENT = 3
+#: Largest answer that is no blob.
+LIMIT = 8 << 20
+
+
+class Endpoint:
+    """A base URL and how to be let in there."""
+
+    def __init__(
+        self, upstream: str, base: str, client: Client, authorization: Authorization, on_request: OnRequest
+    ) -> None:
+        self.base = base
+        #: For messages: which upstream, and where.
+        self.where = f"upstream {upstream} ({base})"
+        self.blob_head = True
+        self._client = client
+        self._authorization = authorization
+        self._on_request = on_request
+
+    def url(self, path: str, what: str) -> str:
+        """The URL of something (`manifests/latest`) of the repository `path`."""
+        return f"{self.base}/v2/{quote(path)}/{quote(what, safe=':/')}"
+
+    async def request(
+        self,
+        kind: RequestKind,
+        method: str,
+        url: str,
+        path: str,
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        limit: int = LIMIT,
+    ) -> Answer:
+        """The answer for `url` (of this base), about the repository `path`, whatever its status.
+
+        Raises Failure if there is none, or no token.
+        """
+        asked = time.time()
+        authorization = await self._authorization.header(path)
+        for _ in range(_MOST_SENT - 1):
+            answer = await self._send(kind, method, url, headers, authorization, limit=limit)
+            if answer.status != 401 or not self._is_ours(answer.url):
+                return answer
+            challenge = ", ".join(value for name, value in answer.headers if name == "www-authenticate")
+            better = await self._authorization.better(challenge, path, authorization, asked)
+            if better is None:
+                return answer
+            authorization = better
+        return await self._send(kind, method, url, headers, authorization, limit=limit)
+
+    async def authorize(
+        self, path: str, failure: Failure | None = None, sent: str | None = None, asked: float = 0.0
+    ) -> str | None:
+        """The Authorization for a body asked elsewhere; after a denial, what may do for `sent`. Raises Failure."""
+        if failure is None or failure.challenge is None:
+            return await self._authorization.header(path)
+        better = await self._authorization.better(failure.challenge, path, sent, asked)
+        if better is None:
+            raise failure
+        return better
+
+    def source(self, url: str, authorization: str | None) -> Source:
+        """A body at `url`, in its own encoding; nothing is sent yet."""
+        return self._client.source(url, _headers((), authorization))
+
+    async def _send(
+        self,
+        kind: RequestKind,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        authorization: str | None,
+        *,
+        limit: int,
+    ) -> Answer:
+        try:
+            answer = await self._client.request(method, url, _headers(headers, authorization), limit=limit)
+        except Failure as failure:
+            self._on_request(kind, failure.status or 0)
+            raise
+        except ValueError as error:
+            raise Failure(Cause.PROTOCOL, f"{self.where} cannot be asked for {url}: {error}") from None
+        self._on_request(kind, answer.status)
+        return answer
+
+    def _is_ours(self, url: str) -> bool:
+        """Whether an answer is this base's own: a challenge from where a redirect led is not for us to meet (I11)."""
+        return _origin(url) == _origin(self.base)
+
+
+def _headers(headers: Sequence[tuple[str, str]], authorization: str | None) -> list[tuple[str, str]]:
+    complete = [*headers, ("accept-encoding", "identity")]
+    if authorization is not None:
+        complete.append(("authorization", authorization))
+    return complete
+
+
+def _origin(url: str) -> tuple[str, str | None, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
