@@ -128,6 +128,10 @@ impl Client {
         if error.is_timeout() {
             return FetchError::Timeout { url: url.clone(), wait: Wait::Connection, after: self.connect_timeout() };
         }
+        if causes(&error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)) {
+            let reason = format!("what came is no HTTP ({})", innermost(&error));
+            return FetchError::Protocol { url: url.clone(), reason };
+        }
         // reqwest's own text would print the URL with its query.
         FetchError::Unreachable { url: url.clone(), reason: innermost(&error.without_url()) }
     }
@@ -138,10 +142,10 @@ impl Client {
 }
 
 /// The first cause: "Connection refused (os error 111)", not the four wrappings around it.
-fn innermost(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }

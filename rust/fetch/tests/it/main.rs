@@ -1,0 +1,9 @@
+//! The client against a scripted upstream.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod bodies;
+mod breaks;
+mod redirects;
+mod requests;
+mod upstream;
