@@ -16,6 +16,7 @@ from tests.support.upstream.registry import Registry
 from tests.support.upstream.requests import Headers, Place, Request, parse
 
 HEAD_LIMIT = 256 << 10
+TLS_RECORD = b"\x16\x03"
 _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
@@ -66,6 +67,10 @@ class Connection:
     def _read(self) -> Request | None:
         while (end := self._received.find(b"\r\n\r\n")) < 0:
             if not self._receive() or len(self._received) > HEAD_LIMIT:
+                return None
+            if self._received.startswith(TLS_RECORD):
+                # Clients that try TLS first must learn at once that this is not it.
+                self._sock.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
                 return None
         head, self._received = self._received[:end].decode("latin-1"), self._received[end + 4 :]
         first, *lines = head.split("\r\n")
