@@ -43,7 +43,7 @@ class Authorization:
         return await self._bearer(self._wanted, path, None, 0.0)
 
     async def better(self, challenge: str | None, path: str, sent: str | None, asked: float) -> str | None:
-        """What to send instead of `sent`, to which upstream answered 401 with `challenge` in a request begun at `asked`.
+        """What to send instead of `sent`, to which upstream answered 401 and `challenge` in a request begun at `asked`.
 
         None if there is nothing better. Raises Failure if a token realm does not give what it should.
         """

@@ -95,7 +95,7 @@ class Upstream:
 
     @property
     def anonymous(self) -> bool:
-        """Whether we have no credentials to send: a 401 or 403 then means `not here` to clients (DESIGN.md section 6)."""
+        """Whether we have no credentials to send: clients are then told 404 for a 401 or 403 (DESIGN.md section 6)."""
         return self._credentials.anonymous
 
     @property
@@ -135,8 +135,8 @@ class Upstream:
     async def stat_blob(self, path: str, digest: str) -> int | None:
         """The size of a blob that is there, None if upstream has it but tells no size.
 
-        By HEAD, or by a one-byte range where HEAD is refused: ECR Public answers 401 to it, Harbor's proxy 404 to what it
-        would give to a GET, and object stores 403 if the address they were redirected with was signed for GET alone.
+        By HEAD, or by a one-byte range where HEAD is refused: ECR Public answers 401 to it, Harbor's proxy 404 to what
+        it would give to a GET, and an object store 403 if a redirect's address was signed for GET alone.
         """
 
         async def ask(endpoint: Endpoint) -> int | None:
@@ -161,11 +161,11 @@ class Upstream:
     async def blob_source(
         self, path: str, digest: str, *, base_index: int = 0, failure: Failure | None = None
     ) -> Source:
-        """A source for the blob's body at one base URL, with the authorization known so far; the body is not asked for yet.
+        """A source for the blob's body at one base URL, with the authorization known so far; nothing is asked yet.
 
         After a run that ended with DENIED call it again with that `failure`: if its challenge can be met with something
-        better than what was sent, the new source carries it; else the failure is raised again. So a driver needs no count
-        of its own for denials. After UNREACHABLE, TIMEOUT or UPSTREAM call it with the next `base_index`.
+        better than what was sent, the new source carries it; else the failure is raised again. So a driver needs no
+        count of its own for denials. After UNREACHABLE, TIMEOUT or UPSTREAM call it with the next `base_index`.
         """
         index = base_index % len(self._endpoints)
         endpoint = self._endpoints[index]
@@ -188,7 +188,7 @@ class Upstream:
         return await self._in_turn(lambda endpoint: list_tags(endpoint, path))
 
     async def referrers(self, path: str, digest: str) -> list[Descriptor]:
-        """Descriptors of the manifests whose subject is `digest`: the referrers API, else the tag schema; [] if none."""
+        """Descriptors of the manifests whose subject is `digest`: by the API, else by the tag schema; [] if none."""
         return await self._in_turn(lambda endpoint: list_referrers(endpoint, path, digest))
 
     async def close(self) -> None:
@@ -249,17 +249,18 @@ def _uncounted(kind: str, status: int) -> None:
 
 def _client(config: UpstreamConfig) -> Client:
     return _shared_client(
-        str(config.ca_file) if config.ca_file is not None else None,
-        str(config.client_cert) if config.client_cert is not None else None,
-        str(config.client_key) if config.client_key is not None else None,
-        config.verify,
-        config.connect_timeout.total_seconds(),
-        config.progress_timeout.total_seconds(),
+        ca_file=str(config.ca_file) if config.ca_file is not None else None,
+        client_cert=str(config.client_cert) if config.client_cert is not None else None,
+        client_key=str(config.client_key) if config.client_key is not None else None,
+        verify=config.verify,
+        connect_timeout=config.connect_timeout.total_seconds(),
+        progress_timeout=config.progress_timeout.total_seconds(),
     )
 
 
 @cache
 def _shared_client(
+    *,
     ca_file: str | None,
     client_cert: str | None,
     client_key: str | None,
@@ -267,8 +268,7 @@ def _shared_client(
     connect_timeout: float,
     progress_timeout: float,
 ) -> Client:
-    """One client, with its connections and authorities, for all upstreams of the same settings: nine would cost as much
-    memory and start-up for nothing."""
+    """One client, with its connections and authorities, for all upstreams of the same settings."""
     return Client(
         user_agent=f"pyregistry/{__version__}",
         ca_file=ca_file,
