@@ -29,7 +29,7 @@ class Challenge:
     """One way upstream offers to authenticate. Scheme and parameter names are in lower case."""
 
     scheme: str
-    parameters: Mapping[str, str] = MappingProxyType({})
+    parameters: Mapping[str, str]
 
     @property
     def realm(self) -> str:
