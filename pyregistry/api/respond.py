@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -94,4 +95,8 @@ def error_body(error: ApiError) -> bytes:
     entry: dict[str, object] = {"code": error.code.code, "message": error.message}
     if error.detail is not None:
         entry["detail"] = error.detail
-    return orjson.dumps({"errors": [entry]}, default=str)
+    try:
+        return orjson.dumps({"errors": [entry]}, default=str)
+    except TypeError:
+        # A lone surrogate, as Python has in file names that are not UTF-8. This is the last place that may fail.
+        return json.dumps({"errors": [entry]}, default=str).encode()

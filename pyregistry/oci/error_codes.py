@@ -9,8 +9,8 @@ class ErrorCode(Enum):
     """A code with its default status and message.
 
     The first fourteen are the OCI distribution spec's (section Error Codes, code-1 to code-14), with the statuses its
-    text gives, else those of its forerunner, Docker's "HTTP API V2" (section Detail). The rest are distribution's (`registry/api/errcode/register.go`): the spec has no
-    word for what they say, and clients know them.
+    text gives, else those of its forerunner, Docker's "HTTP API V2" (section Detail). The rest are distribution's
+    (`registry/api/errcode/register.go`): the spec has no word for what they say, and clients know them.
     """
 
     BLOB_UNKNOWN = (404, "blob unknown to registry")

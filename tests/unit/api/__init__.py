@@ -1,0 +1,1 @@
+"""The API between ASGI and its handlers."""
