@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "pyregistry"
 
-#: What each part may import of the package, besides itself. A part that is not here fails the test: decide on its place.
+#: What each part may import of the package, besides itself. A part that is not here fails: decide on its place.
 ALLOWED: dict[str, set[str]] = {
     "oci": set(),
     "policy": {"oci"},
