@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-_STEP = 8 << 20
+_STEP = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,8 @@ def drain(port: int, path: str, *, connections: int = 1, times: int = 1) -> Drai
 
 
 def _get(port: int, paths: list[str], received: list[int], failures: list[str]) -> None:
-    with socket.create_connection(("127.0.0.1", port)) as sock:
-        # Wake up for a megabyte, not for a packet.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+    with socket.socket() as sock:
+        sock.connect(("127.0.0.1", port))
         buffer = bytearray(64 << 10)
         for path in paths:
             sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
@@ -63,12 +62,10 @@ def _get(port: int, paths: list[str], received: list[int], failures: list[str]) 
                 failures.append(head.decode("latin-1"))
                 return
             left = length
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1 << 20)
             scrap = bytearray(_STEP)
             while left:
-                if left < 1 << 20:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-                count = sock.recv_into(scrap, min(left, _STEP), socket.MSG_TRUNC)
+                # MSG_WAITALL: one system call for many packets.
+                count = sock.recv_into(scrap, min(left, _STEP), socket.MSG_TRUNC | socket.MSG_WAITALL)
                 if not count:
                     failures.append(f"{left} bytes missing")
                     return
