@@ -120,9 +120,12 @@ impl BodySource {
                 self.count_failure(error)
             }
             Err(Setback::Failed(error)) => {
-                let stands = matches!(&error, FetchError::Upstream { status, .. } if *status < 500);
-                let transport = error.retryable() && !stands && !matches!(error, FetchError::SizeMismatch { .. });
-                if !transport {
+                let passes = match &error {
+                    FetchError::Unreachable { .. } | FetchError::Timeout { .. } => true,
+                    FetchError::Upstream { status, .. } => *status >= 500,
+                    _ => false,
+                };
+                if !passes {
                     return Err(error);
                 }
                 self.located = None;
