@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 """A long write in pieces; other writes, of this worker and of others, come between them."""
-Work = Callable[[Connection], T | Steps[T]]
+Work = Callable[[Connection], T]
 
 #: A transaction takes no further write after this long, or this many.
 _BATCH_SECONDS = 0.005
@@ -41,17 +41,22 @@ _IDLE_SECONDS = 1.0
 #: A failing disk is worth a line a second, not a line a write.
 _LOG_SECONDS = 1.0
 
+UNFINISHED = object()
+
 
 class Write(Generic[T]):
     """A write under way. It may be awaited, by any number of tasks, or left alone."""
 
-    __slots__ = ("_error", "_lock", "_result", "_waiters", "done", "durable", "pages", "work")
+    __slots__ = ("_error", "_lock", "_result", "_steps", "_waiters", "_work", "done", "durable", "pages")
 
-    def __init__(self, work: Work[T], lock: threading.Lock, *, durable: bool, pages: int) -> None:
-        self.work: Work[T] | Steps[T] = work
+    def __init__(
+        self, work: Work[T] | None, steps: Work[Steps[T]] | None, lock: threading.Lock, *, durable: bool, pages: int
+    ) -> None:
         self.durable = durable
         self.pages = pages
         self.done = False
+        self._work = work
+        self._steps: Work[Steps[T]] | Steps[T] | None = steps
         self._lock = lock
         self._result: T | None = None
         self._error: Exception | None = None
@@ -68,6 +73,20 @@ class Write(Generic[T]):
         if self._error is not None:
             raise self._error
         return cast("T", self._result)
+
+    def execute(self, connection: Connection) -> object:
+        """Does the work, or its next step: the result, or UNFINISHED."""
+        if self._work is not None:
+            return self._work(connection)
+        assert self._steps is not None
+        if not isinstance(self._steps, Generator):
+            self._steps = self._steps(connection)
+        try:
+            next(self._steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        return UNFINISHED
 
     def settle(self, result: T | None, error: Exception | None) -> list[asyncio.Future[None]]:
         """Keeps the outcome and answers who waits for it."""
@@ -86,6 +105,7 @@ class Writer:
         self._queue: queue.SimpleQueue[Write[Any] | None] = queue.SimpleQueue()
         self._outcomes = threading.Lock()
         self._closed = False
+        self._stopping = False
         self._logged_at = -_LOG_SECONDS
         self._waiting: deque[Write[Any]] = deque()
         self._pages = 0
@@ -111,7 +131,19 @@ class Writer:
 
     def submit(self, work: Work[T], *, durable: bool = False, pages: int = 4) -> Write[T]:
         """Queues a write that changes about `pages` pages; if `durable`, its commit outlives power loss."""
-        write = Write(work, self._outcomes, durable=durable, pages=pages)
+        return self._put(Write(work, None, self._outcomes, durable=durable, pages=pages))
+
+    def submit_steps(self, steps: Work[Steps[T]], *, durable: bool = False, pages: int = 4) -> Write[T]:
+        """Queues a long write whose generator yields where its transaction may end; `pages` is for one step."""
+        return self._put(Write(None, steps, self._outcomes, durable=durable, pages=pages))
+
+    def close(self) -> None:
+        """Writes what is queued and stops."""
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+
+    def _put(self, write: Write[T]) -> Write[T]:
         if self._closed:
             write.settle(None, Failure(Cause.STORAGE, f"{self._path}: closed"))
         elif self._queue.qsize() >= _QUEUE_WRITES:
@@ -122,12 +154,6 @@ class Writer:
         else:
             self._queue.put(write)
         return write
-
-    def close(self) -> None:
-        """Writes what is queued and stops."""
-        self._closed = True
-        self._queue.put(None)
-        self._thread.join()
 
     def _run(self) -> None:
         try:
@@ -143,20 +169,22 @@ class Writer:
         """The next writes, in the order they came; None when closed and all are done."""
         batch: list[Write[Any]] = []
         while len(batch) < _BATCH_WRITES:
-            try:
-                if self._waiting:
-                    batch.append(self._waiting.popleft())
-                    continue
-                write = self._queue.get_nowait() if batch else self._wait()
-            except queue.Empty:
-                break
+            write = self._waiting.popleft() if self._waiting else self._next(wait=not batch)
             if write is None:
-                if not batch:
-                    return None
-                self._queue.put(None)
                 break
             batch.append(write)
-        return batch
+        return batch or None
+
+    def _next(self, *, wait: bool) -> Write[Any] | None:
+        try:
+            write = self._wait() if wait and not self._stopping else self._queue.get_nowait()
+        except queue.Empty:
+            return None
+        if write is None:
+            # Steps of long writes may be queued behind it.
+            self._stopping = True
+            return self._next(wait=False)
+        return write
 
     def _wait(self) -> Write[Any] | None:
         if self._pages:
@@ -181,7 +209,7 @@ class Writer:
                 for write in batch:
                     done += 1
                     result, error = self._part(write)
-                    if error is None and isinstance(write.work, Generator) and result is _UNFINISHED:
+                    if result is UNFINISHED:
                         unfinished.append(write)
                     else:
                         outcomes.append((write, result, error))
@@ -205,14 +233,7 @@ class Writer:
         connection = self._connection
         connection.savepoint()
         try:
-            result: Any
-            if isinstance(write.work, Generator):
-                result = _step(write.work)
-            else:
-                result = write.work(connection)
-                if isinstance(result, Generator):
-                    write.work = result
-                    result = _step(result)
+            result = write.execute(connection)
             connection.release()
         except sqlite3.Error as error:
             if not connection.undo():
@@ -257,18 +278,6 @@ class Writer:
             self._connection.checkpoint()
         except sqlite3.Error as error:
             log.warning("%s: checkpoint failed: %s", self._path, error)
-
-
-_UNFINISHED = object()
-
-
-def _step(steps: Steps[Any]) -> object:
-    try:
-        next(steps)
-    except StopIteration as end:
-        result: object = end.value
-        return result
-    return _UNFINISHED
 
 
 def _wake(waiters: list[asyncio.Future[None]]) -> None:

@@ -315,7 +315,7 @@ class Writes:
             _compare_tags(connection, key, after, _LAST, set())
             _check(connection, key, "tags", "", checked_at, found=True)
 
-        return self._writer.submit(work, pages=1 + min(len(tags), _CHUNK) // 50)
+        return self._writer.submit_steps(work, pages=1 + min(len(tags), _CHUNK) // 50)
 
     def replace_upstream_referrers(
         self,
