@@ -1,4 +1,4 @@
-"""The first byte in a cold storm: 50 clients at once, 4 layers of 64 MiB, upstream capped at 50 MB/s with 20 ms latency.
+"""The first byte in a cold storm: 50 clients, 4 layers of 64 MiB, upstream capped at 50 MB/s with 20 ms latency.
 
 Per client and layer: its first body byte less the later of its request and upstream's first byte of that layer.
 """

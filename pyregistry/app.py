@@ -1,4 +1,4 @@
-"""The ASGI application of one worker: opens storage, database and mirror with its lifespan, and hands requests to the API."""
+"""The ASGI application of one worker: opens storage, database and mirror, and hands requests to the API."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Api:
             raise method_not_allowed(
                 exchange.method,
                 route.endpoint,
-                "this name is mirrored: push to its upstream, or list it under `hosted`",
+                "this name is mirrored; push to its upstream or list it under `hosted`",
             )
         handler = _HANDLERS.get(route.endpoint)
         if handler is None:

@@ -1,4 +1,4 @@
-"""GET and HEAD of blobs: whole, ranges and conditional (distribution spec, section Pulling blobs; RFC 9110 section 14)."""
+"""GET and HEAD of blobs: whole, ranges, conditional (distribution spec, section Pulling blobs; RFC 9110 section 14)."""
 
 from __future__ import annotations
 
@@ -56,16 +56,14 @@ async def answer(api: Api, exchange: Exchange, request: Request, route: BlobRout
     opened = await api.mirror.blobs.open(target, digest)
     try:
         exchange.result = opened.result
-        await _send(api, exchange, request, digest, opened, namespace)
+        status, headers, plan = _plan(request, digest, opened)
+        await _send(api, exchange, status, [*headers, *namespace], plan)
     finally:
         opened.close()
 
 
-async def _send(
-    api: Api, exchange: Exchange, request: Request, digest: Digest, opened: Opened, namespace: tuple[Header, ...]
-) -> None:
-    status, headers, plan = _plan(request, digest, opened)
-    await start(exchange.send, status, [*headers, *namespace])
+async def _send(api: Api, exchange: Exchange, status: int, headers: list[Header], plan: Plan) -> None:
+    await start(exchange.send, status, headers)
     if plan.length is not None and plan.length <= ONE_MESSAGE:
         body = plan.take(ONE_MESSAGE)
         if body is not None and len(body) == plan.length:
@@ -82,7 +80,7 @@ def _plan(request: Request, digest: Digest, opened: Opened) -> tuple[int, list[H
     if reader is None:
         # Passed through, since storage is full: a body that comes once, in order; Range may be ignored (RFC 9110 14.2).
         plan = opened.plan
-        assert plan is not None  # noqa: S101  one of the two is there
+        assert plan is not None
         return 200, blob_headers(digest, plan.length), plan
     size = reader.size
     asked = request.header(b"range")

@@ -22,7 +22,7 @@ async def live(_: Api, exchange: Exchange, __: Request, ___: Any) -> None:
 
 
 async def ready(api: Api, exchange: Exchange, _: Request, __: Any) -> None:
-    """`/readyz`: storage can be written and the database answers; upstreams do not count, for what is cached is served."""
+    """`/readyz`: storage can be written and the database answers. Upstreams do not count: what is cached is served."""
     try:
         await asyncio.to_thread(api.check_storage)
         await api.metadata.check()

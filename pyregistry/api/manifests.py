@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 
 async def answer(api: Api, exchange: Exchange, request: Request, route: ManifestRoute) -> None:
-    """`/v2/<name>/manifests/<reference>`. Accept is not looked at: clients handle types themselves, and the bytes behind a
-    digest can be of one type only."""
+    """`/v2/<name>/manifests/<reference>`
+
+    Accept is not looked at: clients handle types themselves, and the bytes behind a digest are of one type only.
+    """
     reference = route.reference
     exchange.reference = reference.text
     target = api.target(exchange, route.name)

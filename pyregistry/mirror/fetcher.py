@@ -60,14 +60,15 @@ class Opened:
 
 
 class Driver:
-    """The task that sees one digest's fill through in this process, and the repositories whose upstreams can be asked."""
+    """The task that sees one digest's fill through in this process, and the repositories that can be asked."""
 
     def __init__(self, digest: Digest) -> None:
         self.digest = digest
         self.targets: dict[str, Target] = {}
         #: The repository whose upstream the fill runs from now.
         self.source: str | None = None
-        #: The repository whose upstream began the fill from byte 0 here; None if another process did, or a partial was there.
+        #: The repository whose upstream began the fill from byte 0 here; None: another process did, or a partial was
+        #: there.
         self.began: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[None] | None = None
 
@@ -224,7 +225,7 @@ class Fetcher:
         raise outcome
 
     async def _run(self, driver: Driver, target: Target, fill: Fill) -> None:
-        """Runs the fill from one repository's upstream, over its URLs, and with a better token where one is asked for."""
+        """Runs the fill from one repository's upstream, over its URLs, with a better token where one is asked for."""
         upstream = self._upstreams[target.upstream]
         base = fruitless = 0
         failure: Failure | None = None

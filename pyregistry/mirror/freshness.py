@@ -36,7 +36,7 @@ class Freshness:
 
     @classmethod
     def of(cls, config: FreshnessConfig, tags: Sequence[TagFreshness] = (), name: str = "") -> Freshness:
-        """The rules for `name` (`repository:tag` as upstream has it): the first matching pattern's, else the general ones."""
+        """The rules for `name` (`path:tag` as upstream has it): the first matching pattern's, else the general ones."""
         ttl, immutable = config.ttl, False
         for rule in tags:
             if fnmatchcase(name, rule.pattern):

@@ -52,7 +52,7 @@ class Listings:
         return tags, result
 
     async def referrers(self, target: Target, subject: Digest) -> tuple[list[Descriptor], Result]:
-        """Descriptors of the manifests whose subject is `subject`: upstream's and what we know besides, by digest once."""
+        """Descriptors of the manifests whose subject is `subject`: upstream's and what we know besides, each once."""
 
         async def ask() -> None:
             now = time.time()

@@ -130,7 +130,9 @@ class Manifests:
             return known
         except Failure as failure:
             if failure.cause is Cause.NOT_FOUND:
-                await self._kept(self._metadata.tag_missing(target.repository, tag, now, drop=True, upstream=target.upstream))
+                await self._kept(
+                    self._metadata.tag_missing(target.repository, tag, now, drop=True, upstream=target.upstream)
+                )
             raise
 
     async def _bring(self, target: Target, digest: Digest, tag: str | None, now: float) -> ManifestFact:
@@ -146,7 +148,9 @@ class Manifests:
                     await upstream.head_manifest(target.path, digest)
             except Failure as failure:
                 if failure.cause is Cause.NOT_FOUND and tag is None:
-                    await self._kept(self._metadata.missing(target.repository, "manifest", digest, now, upstream=target.upstream))
+                    await self._kept(
+                        self._metadata.missing(target.repository, "manifest", digest, now, upstream=target.upstream)
+                    )
                 raise
             await self._vouch(target, digest, tag, now)
             return known

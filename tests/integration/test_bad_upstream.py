@@ -57,9 +57,7 @@ def test_wrong_manifest_is_refused(upstream: Upstream, serve: Callable[..., Serv
 
 
 @pytest.mark.parametrize("ending", [Ending.RST, Ending.FIN])
-def test_upstream_cut_at_half_is_not_noticed(
-    ending: Ending, upstream: Upstream, serve: Callable[..., Serve]
-) -> None:
+def test_upstream_cut_at_half_is_not_noticed(ending: Ending, upstream: Upstream, serve: Callable[..., Serve]) -> None:
     made = image([8 * MIB], seed=f"cut {ending}")
     layer = made.layers[0]
     upstream.add("team/app", made, "v1")

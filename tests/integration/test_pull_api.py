@@ -74,7 +74,8 @@ def test_multi_range_has_as_many_parts_as_asked_in_their_order(
     reply = get(url, headers={"Range": "bytes=" + ",".join(f"{b}-{b + n - 1}" for b, n in asked)})
     assert reply.status == 206
     assert len(reply.body) == int(reply.headers["content-length"])
-    message = BytesParser().parsebytes(b"Content-Type: " + reply.headers["content-type"].encode() + b"\r\n\r\n" + reply.body)
+    head = b"Content-Type: " + reply.headers["content-type"].encode() + b"\r\n\r\n"
+    message = BytesParser().parsebytes(head + reply.body)
     parts = message.get_payload()
     assert isinstance(parts, list)
     assert [part["Content-Range"] for part in parts] == [f"bytes {b}-{b + n - 1}/{layer.size}" for b, n in asked]
@@ -118,7 +119,8 @@ def test_addresses(upstream: Upstream, serve: Callable[..., Serve]) -> None:
             "localhost:5001": upstream.url,
         }
     )
-    for path in ("app", "library/app", "docker.io/app", "docker.io/library/app", "hub/app", "ghcr.io/org/app", "localhost:5001/org/app"):
+    hub = ("app", "library/app", "docker.io/app", "docker.io/library/app", "hub/app")
+    for path in (*hub, "ghcr.io/org/app", "localhost:5001/org/app"):
         assert get(f"{server.url}/v2/{path}/manifests/v1").status == 200, path
     by_ns = get(f"{server.url}/v2/org/app/manifests/v1?ns=ghcr.io")
     assert (by_ns.status, by_ns.headers["oci-namespace"]) == (200, "ghcr.io")

@@ -43,9 +43,11 @@ class Client:
         self.messages: list[dict[str, Any]] = []
         self.leave = asyncio.Event()
         self.block: asyncio.Event | None = None
+        self.began = asyncio.Event()
 
     async def send(self, message: Any) -> None:
         self.messages.append(message)
+        self.began.set()
         if self.block is not None:
             await self.block.wait()
 
@@ -92,8 +94,7 @@ async def test_client_that_left_ends_the_pump() -> None:
     client = Client()
     client.block = asyncio.Event()
     task = asyncio.create_task(pumped(FakePlan(1_000_000), client))
-    while not client.messages:
-        await asyncio.sleep(0)
+    await client.began.wait()
     client.leave.set()
     with pytest.raises(ClientGone):
         await task
@@ -104,8 +105,7 @@ async def test_cancelling_the_request_is_not_a_client_that_left() -> None:
     client = Client()
     client.block = asyncio.Event()
     task = asyncio.create_task(pumped(FakePlan(1_000_000), client))
-    while not client.messages:
-        await asyncio.sleep(0)
+    await client.began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -131,8 +131,8 @@ async def test_many_pumps_share_the_memory_for_large_chunks() -> None:
         asyncio.create_task(pumps.send(cast("Any", FakePlan(1_000_000)), client.send, client.receive))
         for client in clients
     ]
-    while not all(client.messages for client in clients):
-        await asyncio.sleep(0)
+    for client in clients:
+        await client.began.wait()
     assert SMALL_CHUNK <= pumps.chunk < LARGE_CHUNK
     for client in clients:
         client.leave.set()
