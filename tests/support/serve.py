@@ -49,6 +49,7 @@ class Serve:
         workers: int = 2,
         environment: Mapping[str, str] | None = None,
         arguments: Iterable[str] = (),
+        program: Iterable[str] = (sys.executable, "-m", "pyregistry", "serve"),
         **config: Any,
     ) -> None:
         self._ports = [reserve(), reserve()]
@@ -64,7 +65,7 @@ class Serve:
         self._config_file.write_text(yaml.safe_dump(self.config))
         self._notify_path = folder / "notify"
         self._environment = {**quiet_environment(), **(environment or {}), "NOTIFY_SOCKET": str(self._notify_path)}
-        self._arguments = list(arguments)
+        self._command = [*program, "--config", str(self._config_file), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
 
     def _defaults(self, upstreams: Mapping[str, str | Mapping[str, Any]], workers: int) -> dict[str, Any]:
@@ -87,9 +88,8 @@ class Serve:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, self._log.open("ab") as log:
             notify.bind(str(self._notify_path))
             # util-linux's setpriv becomes the command: it dies with the thread that starts it, however the tests end.
-            command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "pyregistry", "serve"]
             self._process = subprocess.Popen(
-                [*command, "--config", str(self._config_file), *self._arguments],
+                ["setpriv", "--pdeathsig", "KILL", *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -35,7 +35,7 @@ from tests.support.upstream.journal import Record
 from tests.support.upstream.process import UpstreamProcess
 from tests.support.upstream.requests import Kind, Place, Request
 from tests.support.upstream.server import LocalUpstream
-from tests.support.upstream.settings import Basic, Quota, Redirect, Settings, Tokens
+from tests.support.upstream.settings import Basic, Quota, Redirect, Settings, Tls, Tokens
 
 __all__ = [
     "NO_BLOB_HEAD",
@@ -67,6 +67,7 @@ __all__ = [
     "Silence",
     "Slow",
     "Stall",
+    "Tls",
     "Tokens",
     "Upstream",
     "UpstreamProcess",

@@ -78,7 +78,7 @@ class Upstream(ABC):
 
     @abstractmethod
     def address(self, place: Place) -> str:
-        """http://host:port of a place."""
+        """http(s)://host:port of a place."""
 
     @abstractmethod
     def records(self) -> list[Record]: ...
@@ -111,7 +111,7 @@ class Upstream(ABC):
     @property
     def host(self) -> str:
         """host:port, as image names have it."""
-        return self.url.removeprefix("http://")
+        return self.url.partition("//")[2]
 
     def once(self, match: Match, *actions: Action) -> int:
         return self.add_fault(Fault(match, actions))

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import select
 import socket
+import ssl
 import struct
 import termios
 import time
@@ -14,6 +15,7 @@ from tests.support.upstream.journal import Journal, Record
 from tests.support.upstream.pace import LARGEST, Bucket
 from tests.support.upstream.registry import Registry
 from tests.support.upstream.requests import Headers, Place, Request, parse
+from tests.support.upstream.settings import Tls
 
 HEAD_LIMIT = 256 << 10
 TLS_RECORD = b"\x16\x03"
@@ -55,9 +57,24 @@ class Connection:
 
     def serve(self) -> None:
         """Answers requests until either side has enough. Closes the socket."""
-        with self._sock, contextlib.suppress(OSError):
-            while (request := self._read()) is not None and self._exchange(request):
-                pass
+        try:
+            with contextlib.suppress(OSError):
+                tls = self._registry.settings.tls
+                if tls is not None:
+                    self._secure(tls)
+                while (request := self._read()) is not None and self._exchange(request):
+                    pass
+        finally:
+            self._sock.close()
+
+    def _secure(self, tls: Tls) -> None:
+        if tls.delay:
+            time.sleep(tls.delay)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.client_ca)
+        context.load_cert_chain(tls.cert, tls.key)
+        if tls.client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+        self._sock = context.wrap_socket(self._sock, server_side=True)
 
     def abort(self) -> None:
         """Wakes whoever serves this connection; from any thread."""
@@ -157,6 +174,8 @@ class Connection:
             self._sock.sendall(part)
             self._sock.sendall(b"\r\n")
             return len(part)
+        if isinstance(self._sock, ssl.SSLSocket):
+            return self._sock.send(part)
         try:
             return self._sock.send(part, socket.MSG_DONTWAIT)
         except BlockingIOError:

@@ -73,6 +73,7 @@ class UpstreamProcess(Upstream):
 
     def configure(self, **changes: Any) -> None:
         self._call("configure", **changes)
+        self._addresses.clear()
 
     def add_fault(self, fault: Fault) -> int:
         return int(self._call("add_fault", fault))

@@ -37,7 +37,8 @@ class LocalUpstream(Upstream):
 
     def address(self, place: Place) -> str:
         host = "localhost" if place is Place.OTHER_HOST else "127.0.0.1"
-        return f"http://{host}:{self._ports[place is not Place.REGISTRY]}"
+        scheme = "https" if self._registry.settings.tls else "http"
+        return f"{scheme}://{host}:{self._ports[place is not Place.REGISTRY]}"
 
     def add(self, repository: str, image: Image, *tags: str) -> None:
         self._registry.repository(repository).add(image, *tags)

@@ -58,6 +58,18 @@ class Quota:
 
 
 @dataclass(frozen=True)
+class Tls:
+    """HTTPS at every place, with these PEM files."""
+
+    cert: str
+    key: str
+    client_ca: str | None = None
+    """Clients must show a certificate of this authority."""
+    delay: float = 0
+    """Seconds before the handshake."""
+
+
+@dataclass(frozen=True)
 class Settings:
     latency: float = 0
     """Seconds from a request to its answer."""
@@ -74,3 +86,5 @@ class Settings:
     auth: Tokens | Basic | None = None
     redirect: Redirect | None = None
     quota: Quota | None = None
+    tls: Tls | None = None
+    """For connections accepted from now on."""
