@@ -52,17 +52,12 @@ impl Digest {
             "sha512" => Algorithm::Sha512,
             _ => return Err(malformed()),
         };
-        let right = hex.len() == algorithm.digits()
-            && hex
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let right =
+            hex.len() == algorithm.digits() && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !right {
             return Err(malformed());
         }
-        Ok(Self {
-            algorithm,
-            hex: hex.into(),
-        })
+        Ok(Self { algorithm, hex: hex.into() })
     }
 
     /// The hash function.
@@ -108,10 +103,7 @@ mod tests {
 
     #[test]
     fn reads_both_algorithms() {
-        for text in [
-            format!("sha256:{}", "0a".repeat(32)),
-            format!("sha512:{}", "f9".repeat(64)),
-        ] {
+        for text in [format!("sha256:{}", "0a".repeat(32)), format!("sha512:{}", "f9".repeat(64))] {
             assert_eq!(Digest::parse(&text).unwrap().to_string(), text);
         }
     }

@@ -84,13 +84,7 @@ pub struct Failure {
 impl Failure {
     /// A failure without an upstream's answer.
     pub fn new(cause: Cause, message: impl Into<String>) -> Self {
-        Self {
-            cause,
-            message: message.into(),
-            status: None,
-            retry_after: None,
-            challenge: None,
-        }
+        Self { cause, message: message.into(), status: None, retry_after: None, challenge: None }
     }
 
     /// An I/O error at `path`.

@@ -7,16 +7,28 @@ mod digest;
 mod error;
 pub mod range;
 
+mod clock;
+mod fs;
+mod hasher;
+mod layout;
+mod lock;
+
+mod clean;
 mod fill;
 mod plan;
+mod quarantine;
 mod reader;
 mod source;
 mod store;
+mod table;
+mod through;
 
-pub use digest::Digest;
+pub use digest::{Algorithm, Digest, Malformed};
 pub use error::{Cause, Failure};
 pub use fill::{Fill, FillStatus, Outcome, fills};
+pub use lock::Lock;
 pub use plan::Plan;
 pub use reader::Reader;
 pub use source::{Begun, Source};
-pub use store::{Abandon, Busy, Config, Lock, Store};
+pub use store::{Abandon, Config, Store};
+pub use table::Busy;

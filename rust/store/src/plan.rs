@@ -1,29 +1,263 @@
-//! Plans: response bodies.
+//! Plans: the bodies of responses, as bytes in order.
 
-use crate::Failure;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::reader::{self, Held, Window};
+use crate::through::Through;
+use crate::{Cause, Failure, fs};
 
 /// A response body, read in order.
-pub struct Plan {}
+pub struct Plan {
+    body: Body,
+}
+
+enum Body {
+    Stored(Stored),
+    Through(Through),
+}
+
+/// A body of bytes that are in the store, or come to be.
+struct Stored {
+    held: Arc<Held>,
+    segments: Vec<Segment>,
+    length: Option<u64>,
+}
+
+/// What is left of one part of a body; first to last from the end of the list, so that a finished one is popped.
+enum Segment {
+    /// Framing of a multipart.
+    Frame(Bytes),
+    /// Bytes `start..end` of the blob; no end: up to wherever the blob ends.
+    Part { start: u64, end: Option<u64>, held_back: bool },
+}
+
+/// The next bytes that can be had.
+enum Ahead<'a> {
+    End,
+    Wait,
+    Frame(&'a mut Bytes),
+    Part(&'a mut u64, Window, usize),
+}
 
 impl Plan {
+    pub(crate) fn through(through: Through) -> Self {
+        Self { body: Body::Through(through) }
+    }
+
+    pub(crate) fn stored(held: Arc<Held>, ranges: &[(u64, u64)], boundary: &str) -> Self {
+        let size = held.size();
+        let part = |start, end: Option<u64>| Segment::Part {
+            start,
+            end,
+            held_back: start == 0 && (end.is_none() || end == size),
+        };
+        let segments = match (size, ranges) {
+            (None, _) => vec![part(0, None)],
+            (Some(size), []) => vec![part(0, Some(size))],
+            (Some(_), [(start, end)]) => vec![part(*start, Some(*end))],
+            (Some(size), ranges) => {
+                let mut segments = Vec::with_capacity(2 * ranges.len() + 1);
+                let mut lead = "";
+                for (start, end) in ranges {
+                    let frame = format!(
+                        "{lead}--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes {start}-{}/{size}\r\n\r\n",
+                        end.saturating_sub(1)
+                    );
+                    segments.push(Segment::Frame(frame.into()));
+                    segments.push(part(*start, Some(*end)));
+                    lead = "\r\n";
+                }
+                segments.push(Segment::Frame(format!("\r\n--{boundary}--\r\n").into()));
+                segments.reverse();
+                segments
+            }
+        };
+        let lengths = segments.iter().map(|segment| match segment {
+            Segment::Frame(frame) => Some(frame.len() as u64),
+            Segment::Part { start, end, .. } => end.map(|end| end.saturating_sub(*start)),
+        });
+        Self { body: Body::Stored(Stored { length: lengths.sum(), held, segments }) }
+    }
+
     /// Bytes of the whole body, framing included; None where the size is unknown.
     pub fn length(&self) -> Option<u64> {
-        None
+        match &self.body {
+            Body::Stored(stored) => stored.length,
+            Body::Through(through) => through.length(),
+        }
     }
+
     /// Waits until the first byte can be had and answers `length`.
     pub async fn begin(&mut self) -> Result<Option<u64>, Failure> {
-        Ok(None)
+        match &mut self.body {
+            Body::Stored(stored) => stored.wait().await?,
+            Body::Through(through) => through.begin().await?,
+        }
+        Ok(self.length())
     }
-    /// Most bytes, up to `limit`, that `take` can deliver now; None if there are none yet; 0 at the end.
-    pub fn available(&mut self, _limit: usize) -> Result<Option<usize>, Failure> {
-        Ok(None)
+
+    /// How many bytes, up to `limit`, the next [`Plan::take`] may deliver; None if there are none yet; 0 at the end. Fails with the
+    /// fill's failure.
+    pub fn available(&mut self, limit: usize) -> Result<Option<usize>, Failure> {
+        match &mut self.body {
+            Body::Stored(stored) => stored.available(limit),
+            Body::Through(through) => through.available(limit),
+        }
     }
-    /// Fills `buffer` without waiting for network or disk; None if there is nothing yet; 0 at the end.
-    pub fn take(&mut self, _buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
-        Ok(None)
+
+    /// Fills `buffer` with the next bytes, as far as that needs no waiting for network or disk; None if there are none yet; 0 at the
+    /// end. Fails with the fill's failure.
+    pub fn take(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
+        match &mut self.body {
+            Body::Stored(stored) => stored.take(buffer),
+            Body::Through(through) => through.take(buffer),
+        }
     }
-    /// Up to `limit` next bytes, waited for; empty at the end.
-    pub async fn next(&mut self, _limit: usize) -> Result<Vec<u8>, Failure> {
-        Ok(Vec::new())
+
+    /// Up to `limit` next bytes, waited for; empty at the end. Dropping the future loses no byte. Fails with the fill's failure.
+    pub async fn next(&mut self, limit: usize) -> Result<Vec<u8>, Failure> {
+        loop {
+            match &mut self.body {
+                Body::Stored(stored) => stored.wait().await?,
+                Body::Through(through) => through.wait().await?,
+            }
+            let Some(length) = self.available(limit)? else { continue };
+            let mut buffer = vec![0; length];
+            let count = match (self.take(&mut buffer)?, &mut self.body) {
+                (Some(count), _) => count,
+                (None, Body::Stored(stored)) => {
+                    let (back, count) = stored.read(buffer).await?;
+                    buffer = back;
+                    count
+                }
+                (None, Body::Through(_)) => continue,
+            };
+            buffer.truncate(count);
+            return Ok(buffer);
+        }
     }
+}
+
+impl Stored {
+    /// The next bytes, with finished segments out of the way.
+    fn ahead(&mut self) -> Result<Ahead<'_>, Failure> {
+        // Asked at every step, so that a failed fill ends even a body that is in the middle of its framing.
+        while let Some(segment) = self.segments.last() {
+            let done = match segment {
+                Segment::Frame(frame) => frame.is_empty(),
+                Segment::Part { start, end: Some(end), .. } => start >= end,
+                Segment::Part { start, end: None, held_back } => {
+                    let window = self.held.window(*held_back)?;
+                    window.size == Some(*start) && window.limit == *start
+                }
+            };
+            if !done {
+                break;
+            }
+            self.segments.pop();
+        }
+        match self.segments.last_mut() {
+            None => Ok(Ahead::End),
+            Some(Segment::Frame(frame)) => {
+                self.held.window(false)?;
+                Ok(Ahead::Frame(frame))
+            }
+            Some(Segment::Part { start, end, held_back }) => {
+                let window = self.held.window(*held_back)?;
+                let limit = end.map_or(window.limit, |end| end.min(window.limit));
+                match usize::try_from(limit.saturating_sub(*start)) {
+                    Ok(0) => Ok(Ahead::Wait),
+                    most => Ok(Ahead::Part(start, window, most.unwrap_or(usize::MAX))),
+                }
+            }
+        }
+    }
+
+    fn available(&mut self, limit: usize) -> Result<Option<usize>, Failure> {
+        // Only what the first segment can give: more is another call, and a limit is no promise.
+        Ok(match self.ahead()? {
+            Ahead::End => Some(0),
+            Ahead::Wait => None,
+            Ahead::Frame(frame) => Some(frame.len().min(limit)),
+            Ahead::Part(_, _, most) => Some(most.min(limit)),
+        })
+    }
+
+    fn take(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
+        let name = self.held.digest().clone();
+        let mut done = 0;
+        while done < buffer.len() {
+            let room = &mut buffer[done..];
+            match self.ahead()? {
+                Ahead::End if done == 0 => return Ok(Some(0)),
+                Ahead::End | Ahead::Wait => break,
+                Ahead::Frame(frame) => {
+                    let piece = frame.split_to(frame.len().min(room.len()));
+                    room[..piece.len()].copy_from_slice(&piece);
+                    done += piece.len();
+                }
+                Ahead::Part(position, window, most) => {
+                    let Some(file) = window.file else { break };
+                    let most = most.min(room.len());
+                    match fs::read_cached(&file, &mut room[..most], *position) {
+                        Ok(None) => break,
+                        Ok(Some(0)) => return Err(short(&name.to_string(), *position)),
+                        Ok(Some(count)) => {
+                            *position += count as u64;
+                            done += count;
+                        }
+                        Err(error) => return Err(Failure::io(std::path::Path::new(&name.to_string()), &error)),
+                    }
+                }
+            }
+        }
+        Ok((done > 0).then_some(done))
+    }
+
+    /// Reads on the blocking pool: the disk has to be waited for.
+    async fn read(&mut self, mut buffer: Vec<u8>) -> Result<(Vec<u8>, usize), Failure> {
+        let held = Arc::clone(&self.held);
+        let Ahead::Part(position, Window { file: Some(file), .. }, most) = self.ahead()? else {
+            return Ok((buffer, 0));
+        };
+        let offset = *position;
+        let most = most.min(buffer.len());
+        let reading = held.store.blocking(move || {
+            let count = fs::read_at(&file, &mut buffer[..most], offset);
+            (buffer, count)
+        });
+        let name = held.digest();
+        let (buffer, count) = reading.await?;
+        let count = count.map_err(|error| Failure::io(std::path::Path::new(&name.to_string()), &error))?;
+        if count == 0 {
+            return Err(short(&name.to_string(), offset));
+        }
+        *position += count as u64;
+        Ok((buffer, count))
+    }
+
+    /// Waits until there is something to take, or the end.
+    async fn wait(&mut self) -> Result<(), Failure> {
+        let held = Arc::clone(&self.held);
+        let mut watch = match &held.bytes {
+            reader::Bytes::Committed { .. } => return Ok(()),
+            reader::Bytes::Filling(generation) => generation.watch(),
+        };
+        loop {
+            watch.borrow_and_update();
+            if !matches!(self.ahead()?, Ahead::Wait) {
+                return Ok(());
+            }
+            if watch.changed().await.is_err() {
+                return Err(Failure::interrupted(format!("{}: the fill is gone", held.digest())));
+            }
+        }
+    }
+}
+
+/// A file that ends before its size says so: never a clean end of a body.
+fn short(name: &str, at: u64) -> Failure {
+    Failure::new(Cause::Storage, format!("{name}: its file ends at {at}, before its size"))
 }

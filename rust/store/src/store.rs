@@ -2,19 +2,47 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::{Digest, Failure, Fill, Plan, Reader, Source};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 
-/// When a fill that nobody waits for goes on nevertheless.
+use crate::fill::{self, Saw, Sweeper, Work};
+use crate::layout::Layout;
+use crate::lock::{Lock, Locks};
+use crate::reader::Held;
+use crate::table::{Busy, Table};
+use crate::{Cause, Digest, Failure, Fill, Plan, Reader, Source, clean, fs, quarantine, through};
+
+/// When a fill that nobody waits for goes on nevertheless: more than `min_sent` came, and at least `fraction` is done or under
+/// `remaining` are missing.
 #[derive(Clone, Copy, Debug)]
 pub struct Abandon {
-    /// Bytes that must have come.
+    /// Bytes.
     pub min_sent: u64,
-    /// The part that must be done, 0 to 1.
+    /// 0 to 1 of the size.
     pub fraction: f64,
-    /// Or: fewer bytes than this are missing.
+    /// Bytes.
     pub remaining: u64,
+}
+
+impl Default for Abandon {
+    fn default() -> Self {
+        Self { min_sent: 1 << 20, fraction: 0.5, remaining: 64 << 20 }
+    }
+}
+
+impl Abandon {
+    pub(crate) fn finishes(&self, frontier: u64, size: Option<u64>) -> bool {
+        // A size of 2^53 and more loses digits that do not matter to a fraction.
+        #[allow(clippy::cast_precision_loss)]
+        size.is_some_and(|size| {
+            frontier > self.min_sent
+                && (frontier as f64 >= size as f64 * self.fraction || size.saturating_sub(frontier) < self.remaining)
+        })
+    }
 }
 
 /// How a store is opened.
@@ -30,82 +58,208 @@ pub struct Config {
     pub failure_ttl: Duration,
 }
 
+impl Config {
+    /// The defaults, for this root.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), reserve: 2 << 30, abandon: Abandon::default(), failure_ttl: Duration::from_secs(1) }
+    }
+}
+
 /// One process's view of a storage root. Clones are the same store.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    inner: Arc<Inner>,
+}
 
-/// A second driver of one digest in one process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a task of this process drives the fill of this digest already")]
-pub struct Busy;
-
-/// A held lock; dropping releases it.
-pub struct Lock {}
-
-fn later<T>() -> Result<T, Failure> {
-    Err(Failure::interrupted("not yet written"))
+/// What all parts of a store share.
+pub(crate) struct Inner {
+    pub config: Config,
+    pub layout: Layout,
+    pub locks: Arc<Locks>,
+    pub runtime: Handle,
+    pub table: Table,
+    pub sweeper: Sweeper,
+    pub owned: Arc<AtomicUsize>,
+    pub closing: watch::Sender<bool>,
+    /// What this process works on, so that closing reaches fills that nobody runs at the moment.
+    works: Mutex<Vec<Weak<Mutex<Work>>>>,
 }
 
 impl Store {
-    /// Opens `config.root`, making it if need be.
-    pub fn open(_config: Config, _runtime: tokio::runtime::Handle) -> Result<Self, Failure> {
-        Ok(Self {})
+    /// Opens `config.root`, making it if need be. Fails with `Storage` and the reason: not writable, another format, a file system
+    /// on which locks do not hold.
+    pub fn open(config: Config, runtime: Handle) -> Result<Self, Failure> {
+        let layout = Layout::new(&config.root);
+        layout.prepare()?;
+        let locks = Locks::open(layout.locks())?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                layout,
+                locks,
+                runtime,
+                table: Table::default(),
+                sweeper: Sweeper::default(),
+                owned: Arc::default(),
+                closing: watch::Sender::default(),
+                works: Mutex::default(),
+            }),
+        })
     }
-    /// A reader of the committed blob.
-    pub fn committed(
-        &self,
-        _digest: &Digest,
-        _size: Option<u64>,
-    ) -> Result<Option<Reader>, Failure> {
-        later()
+
+    /// A reader of the committed blob, its descriptor open; None if there is none. `size` is what the metadata says: a file of
+    /// another size goes to quarantine, and None is returned.
+    pub fn committed(&self, digest: &Digest, size: Option<u64>) -> Result<Option<Reader>, Failure> {
+        let path = self.inner.layout.blob(digest);
+        let Some(file) = fs::open(&path)? else {
+            return Ok(None);
+        };
+        let found = fs::size(&file, &path)?;
+        if size.is_some_and(|size| size != found) {
+            quarantine::take(&self.inner.layout, digest)?;
+            return Ok(None);
+        }
+        Ok(Some(Reader::new(Held::committed(Arc::clone(&self.inner), digest.clone(), file, found))))
     }
-    /// Whether some process owns a fill of `digest`.
-    pub fn in_flight(&self, _digest: &Digest) -> Result<bool, Failure> {
-        later()
+
+    /// Whether some process owns a fill of `digest` now.
+    pub fn in_flight(&self, digest: &Digest) -> Result<bool, Failure> {
+        self.inner.locks.is_held(digest.lock_key())
     }
-    /// A reader of the fill of `digest`.
-    pub fn attach(&self, _digest: &Digest) -> Result<Reader, Failure> {
-        later()
+
+    /// A reader of the fill of `digest`, in flight here or elsewhere, or yet to begin. It gets bytes only while some task of this
+    /// process awaits `own_or_follow` or runs the fill that it returned.
+    pub fn attach(&self, digest: &Digest) -> Reader {
+        let generation = self.inner.table.attach(digest);
+        self.inner.sweeper.wake();
+        Reader::new(Held::filling(Arc::clone(&self.inner), generation))
     }
-    /// Whether readers of this process wait.
-    pub fn wanted(&self, _digest: &Digest) -> bool {
-        false
+
+    /// Whether readers of this process wait for a fill of `digest` that has no outcome yet.
+    pub fn wanted(&self, digest: &Digest) -> bool {
+        self.inner.table.wanted(digest)
     }
-    /// See DESIGN.
+
+    /// A [`Fill`] as soon as this process owns it: the lock won, nothing committed, no failure on record. None once the digest is
+    /// committed or has failed, here or in another process, and this process's readers know. Fails where this process cannot even
+    /// begin (disk full, I/O error, closed); nothing is recorded then, but this process's readers know.
+    ///
+    /// Dropping the future fails this process's readers with `Interrupted`. A second driver of a digest is [`Busy`] at once.
     pub fn own_or_follow(
         &self,
-        _digest: &Digest,
+        digest: &Digest,
     ) -> Result<impl Future<Output = Result<Option<Fill>, Failure>> + Send + use<>, Busy> {
-        Ok(async { later() })
+        fill::drive(&self.inner, digest)
     }
-    /// The whole body straight from upstream.
-    pub fn pass_through<S: Source + 'static>(&self, _source: S, _digest: &Digest) -> Plan {
-        Plan {}
+
+    /// The whole body straight from upstream, hashed, nothing stored; its last block waits for the right digest. For when storage is
+    /// full. The transfer begins at once.
+    pub fn pass_through<S: Source + 'static>(&self, source: S, digest: &Digest) -> Plan {
+        Plan::through(through::start(source, digest.clone(), &self.inner.runtime))
     }
-    /// The lock of `key`, waited for.
-    pub fn lock(&self, _key: u64) -> impl Future<Output = Result<Lock, Failure>> + Send + use<> {
-        async { later() }
+
+    /// The lock of `key` (63 bits used) among all processes on this root, waited for. Dropping the future leaves the queue.
+    pub fn lock(&self, key: u64) -> impl Future<Output = Result<Lock, Failure>> + Send + use<> {
+        Arc::clone(&self.inner.locks).lock(key)
     }
-    /// The lock of `key`, if nobody holds it.
-    pub fn try_lock(&self, _key: u64) -> Result<Option<Lock>, Failure> {
-        later()
+
+    /// The lock of `key`, or None if somebody holds it.
+    pub fn try_lock(&self, key: u64) -> Result<Option<Lock>, Failure> {
+        self.inner.locks.try_lock(key)
     }
-    /// Unlinks a committed blob.
-    pub fn remove(&self, _digest: &Digest) -> Result<bool, Failure> {
-        later()
+
+    /// Unlinks a committed blob; readers that have it open go on. False if there was none.
+    pub fn remove(&self, digest: &Digest) -> Result<bool, Failure> {
+        fs::unlink(&self.inner.layout.blob(digest))
     }
-    /// Removes left-overs nobody owns.
-    pub async fn clean(&self, _older_than: Duration) -> Result<Vec<Digest>, Failure> {
-        later()
+
+    /// Removes left-overs nobody owns: old temporary files, recorded failures that had their time, partials not touched for
+    /// `older_than`. Answers the digests whose partials went.
+    pub async fn clean(&self, older_than: Duration) -> Result<Vec<Digest>, Failure> {
+        let inner = Arc::clone(&self.inner);
+        self.inner.blocking(move || clean::clean(&inner, older_than)).await?
     }
-    /// Bytes free.
+
+    /// Bytes an unprivileged process can still write on the root's file system.
     pub fn free_bytes(&self) -> Result<u64, Failure> {
-        later()
+        fs::free_bytes(self.inner.layout.root())
     }
-    /// Fills this process owns.
+
+    /// Fills this process owns now.
     pub fn owned(&self) -> usize {
-        0
+        self.inner.owned.load(Ordering::Relaxed)
     }
-    /// Stops owned fills.
-    pub async fn close(&self) {}
+
+    /// Stops owned fills at a durable checkpoint, so that other processes go on with them, and ends this process's followers.
+    pub async fn close(&self) {
+        self.inner.closing.send_replace(true);
+        for work in self.inner.take_works() {
+            let stopping = self.inner.blocking(move || {
+                let mut work = fill::lock(&work);
+                work.disk.save_now();
+                work.tell(Saw::Stop);
+            });
+            // A panic there is reported by the runtime; the other fills are to be stopped all the same.
+            let _ = stopping.await;
+        }
+    }
 }
+
+impl Inner {
+    /// Runs `work` on the blocking pool.
+    pub(crate) fn blocking<T, F>(&self, work: F) -> impl Future<Output = Result<T, Failure>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let task = self.runtime.spawn_blocking(work);
+        async {
+            task.await.map_err(|error| Failure::new(Cause::Storage, format!("a storage task did not end: {error}")))
+        }
+    }
+
+    /// Refuses to begin a fill on a full disk or a closed store.
+    pub(crate) fn check_room(&self, digest: &Digest) -> Result<(), Failure> {
+        if *self.closing.borrow() {
+            return Err(self.closed());
+        }
+        let root = self.layout.root();
+        let free = fs::free_bytes(root)?;
+        if free < self.config.reserve {
+            return Err(Failure::new(
+                Cause::StorageFull,
+                format!(
+                    "{digest}: no fill begins with {free} bytes free on {}, under the reserve of {}; free some space",
+                    root.display(),
+                    self.config.reserve
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// How long a failure answers requests: upstream's wish where it said 429, within reason.
+    pub(crate) fn lasting(&self, failure: &Failure) -> Duration {
+        let wish = failure.retry_after.filter(|_| failure.cause == Cause::RateLimited);
+        wish.unwrap_or_default().max(self.config.failure_ttl).min(MOST_LASTING)
+    }
+
+    pub(crate) fn closed(&self) -> Failure {
+        Failure::interrupted(format!("the store at {} is closed", self.layout.root().display()))
+    }
+
+    /// Remembers what this process works on.
+    pub(crate) fn register(&self, work: &Arc<Mutex<Work>>) {
+        let mut works = self.works.lock().unwrap_or_else(PoisonError::into_inner);
+        works.retain(|work| work.strong_count() > 0);
+        works.push(Arc::downgrade(work));
+    }
+
+    fn take_works(&self) -> Vec<Arc<Mutex<Work>>> {
+        let mut works = self.works.lock().unwrap_or_else(PoisonError::into_inner);
+        works.drain(..).filter_map(|work| work.upgrade()).collect()
+    }
+}
+
+/// The longest that a failure answers, whatever upstream wishes: it is also the longest that a mistake of its lasts.
+const MOST_LASTING: Duration = Duration::from_secs(3600);
