@@ -156,13 +156,14 @@ async def test_tls_authority_and_client_certificate(tmp_path: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "ca.crt"))
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
-    ours = {"client_cert": str(tmp_path / "client.crt"), "client_key": str(tmp_path / "client.key")}
+    cert, key, ca = (str(tmp_path / name) for name in ("client.crt", "client.key", "ca.crt"))
     async with BlobServer(b"hello", tls=context) as server:
-        trusting = Client(user_agent="t", ca_file=str(tmp_path / "ca.crt"), **ours)
-        assert (await trusting.request("GET", server.url, [])).body == b"hello"
-        careless = Client(user_agent="t", verify=False, **ours)
-        assert (await careless.request("GET", server.url, [])).body == b"hello"
-        for stranger in (Client(user_agent="t", **ours), Client(user_agent="t", ca_file=str(tmp_path / "ca.crt"))):
+        for welcome in (
+            Client(user_agent="t", ca_file=ca, client_cert=cert, client_key=key),
+            Client(user_agent="t", verify=False, client_cert=cert, client_key=key),
+        ):
+            assert (await welcome.request("GET", server.url, [])).body == b"hello"
+        for stranger in (Client(user_agent="t", client_cert=cert, client_key=key), Client(user_agent="t", ca_file=ca)):
             with pytest.raises(Failure) as caught:
                 await stranger.request("GET", server.url, [])
             assert caught.value.cause is Cause.UNREACHABLE
