@@ -1,0 +1,1 @@
+"""Processes of `serve`: their parts, without processes."""
