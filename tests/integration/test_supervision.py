@@ -216,6 +216,7 @@ class TestEnd:
         server = start(workers=1, drain=0.5)
         with server.gate() as gate, server.request(f"/held?gate={gate.path}") as held:
             gate.reached()
+            held.worker()  # its head is here
             server.signal(signal.SIGTERM)
             assert server.wait() == 0
             assert len(held.body()) < WHOLE
@@ -234,6 +235,7 @@ class TestEnd:
         server = start(workers=2, drain=3600.0)
         with server.gate() as gate, server.request(f"/held?gate={gate.path}") as held:
             gate.reached()
+            held.worker()  # its head is here
             server.signal(signal.SIGTERM)
             server.line(r"SIGTERM: responses may run on")
             server.signal(signal.SIGINT)
