@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.debian import debian_image
 from tests.support.images import Image, image, multi_platform
+from tests.support.peers import Distribution
 from tests.support.serve import Serve
 from tests.support.upstream import LocalUpstream, Upstream, UpstreamProcess
 
@@ -48,6 +50,19 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Serve]]:
         for server in started:
             # pytest shows it where the test failed.
             print(f"--- log of {server.url}\n{server.log[-20000:]}")
+
+
+@pytest.fixture
+def distribution(tmp_path: Path) -> Iterator[Distribution]:
+    """A real registry, empty."""
+    with Distribution(tmp_path / "distribution") as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def debian() -> Image:
+    """Debian's root file system in four layers. The first test to want it needs `@pytest.mark.timeout(300)`."""
+    return debian_image()
 
 
 @pytest.fixture(scope="session")
