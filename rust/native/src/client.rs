@@ -43,7 +43,7 @@ impl Client {
         py.detach(|| fetch::Client::new(settings)).map(Self).map_err(|error| error.raise(py))
     }
 
-    #[pyo3(signature = (method, url, headers, *, body=None, limit=8388608))]
+    #[pyo3(signature = (method, url, headers, *, body=None, limit=8_388_608))]
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over owned values")]
     fn request<'py>(
         &self,

@@ -31,7 +31,7 @@ impl Raise for FetchError {
     fn raise(self, py: Python<'_>) -> PyErr {
         match self {
             Self::Input { reason } => PyValueError::new_err(reason),
-            answered => failure(answered).raise(py),
+            answered => failure(&answered).raise(py),
         }
     }
 }
@@ -43,8 +43,8 @@ impl Raise for Busy {
 }
 
 /// What the store, and every reader, is told when upstream fails.
-pub(crate) fn failure(error: FetchError) -> Failure {
-    let cause = match &error {
+pub(crate) fn failure(error: &FetchError) -> Failure {
+    let cause = match error {
         FetchError::NotFound { .. } => Cause::NotFound,
         FetchError::Denied { .. } => Cause::Denied,
         FetchError::RateLimited { .. } => Cause::RateLimited,

@@ -40,20 +40,25 @@ pub(crate) fn of_running_loop(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Arc
     });
     let postman = Postman(mailbox.clone()).into_pyobject(py)?;
     event_loop.call_method1(intern!(py, "add_reader"), (mailbox.bell.as_raw_fd(), postman))?;
-    // Looked through outside the lock: `is_closed` is Python, and may run other threads.
-    let before = std::mem::take(&mut *lock(&MAILBOXES));
-    let mut open = Vec::with_capacity(before.len() + 1);
-    for (owner, mailbox) in before {
-        if !owner.call_method0(py, intern!(py, "is_closed"))?.is_truthy(py)? {
-            open.push((owner, mailbox));
-        } else {
-            // Letters that nobody will read hold futures, which hold the loop.
+    forget_closed(py)?;
+    lock(&MAILBOXES).push((event_loop.clone().unbind(), mailbox.clone()));
+    Ok((event_loop, mailbox))
+}
+
+/// Drops the mailboxes of loops that are closed, and the letters in them: they hold futures, which hold the loop.
+fn forget_closed(py: Python<'_>) -> PyResult<()> {
+    // Asked outside the lock: `is_closed` is Python, and may let other threads run.
+    let known: Vec<_> =
+        lock(&MAILBOXES).iter().map(|(owner, mailbox)| (owner.clone_ref(py), mailbox.clone())).collect();
+    let mut closed = Vec::new();
+    for (owner, mailbox) in known {
+        if owner.call_method0(py, intern!(py, "is_closed"))?.is_truthy(py)? {
             drop(std::mem::take(&mut *lock(&mailbox.letters)));
+            closed.push(owner);
         }
     }
-    open.push((event_loop.clone().unbind(), mailbox.clone()));
-    lock(&MAILBOXES).append(&mut open);
-    Ok((event_loop, mailbox))
+    lock(&MAILBOXES).retain(|(owner, _)| !closed.iter().any(|gone| gone.is(owner)));
+    Ok(())
 }
 
 impl Mailbox {

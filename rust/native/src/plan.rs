@@ -41,6 +41,9 @@ impl Plan {
         }
         let raise = |failure: Failure| failure.raise(py);
         let Some(length) = body.plan.available(limit).map_err(raise)? else { return Ok(None) };
+        if length == 0 {
+            return Ok(Some(PyBytes::new(py, &[])));
+        }
         let mut taken = None;
         let bytes = PyBytes::new_with(py, length, |buffer| {
             let plan = &mut body.plan;

@@ -47,11 +47,11 @@ pub(crate) struct Body(Arc<Mutex<BodySource>>);
 
 impl store::Source for Body {
     async fn begin(&mut self, offset: u64) -> Result<Begun, Failure> {
-        let size = self.0.lock().await.begin(offset).await.map_err(failure)?;
+        let size = self.0.lock().await.begin(offset).await.map_err(|error| failure(&error))?;
         Ok(Begun { size })
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        self.0.lock().await.next().await.map_err(failure)
+        self.0.lock().await.next().await.map_err(|error| failure(&error))
     }
 }

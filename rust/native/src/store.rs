@@ -23,8 +23,7 @@ pub(crate) struct Store(store::Store);
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (root, *, reserve=2147483648, abandon_min_sent=1048576, abandon_fraction=0.5, abandon_remaining=67108864, failure_seconds=1.0))]
-    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python")]
+    #[pyo3(signature = (root, *, reserve=2_147_483_648, abandon_min_sent=1_048_576, abandon_fraction=0.5, abandon_remaining=67_108_864, failure_seconds=1.0))]
     fn new(
         py: Python<'_>,
         root: PathBuf,
@@ -54,8 +53,8 @@ impl Store {
         self.0.in_flight(&parse(digest)?).map_err(|failure| failure.raise(py))
     }
 
-    fn attach(&self, py: Python<'_>, digest: &str) -> PyResult<Reader> {
-        self.0.attach(&parse(digest)?).map(Reader::new).map_err(|failure| failure.raise(py))
+    fn attach(&self, digest: &str) -> PyResult<Reader> {
+        Ok(Reader::new(self.0.attach(&parse(digest)?)))
     }
 
     fn wanted(&self, digest: &str) -> PyResult<bool> {
