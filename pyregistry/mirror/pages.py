@@ -35,10 +35,11 @@ async def list_tags(endpoint: Endpoint, path: str) -> list[str]:
     """Every tag of a repository, in the order upstream tells them. Raises Failure."""
     what = f"the tag list of {path} at {endpoint.where}"
     tags: dict[str, None] = {}
-    url = endpoint.url(path, "tags/list")
-    first = await endpoint.request("tags", "GET", f"{url}?n={_PAGE}", path)
+    url = endpoint.url(path, "tags/list") + f"?n={_PAGE}"
+    first = await endpoint.request("tags", "GET", url, path)
     if first.status == 400:
         # More than it allows; its own choice will do.
+        url = endpoint.url(path, "tags/list")
         first = await endpoint.request("tags", "GET", url, path)
 
     def take(document: Mapping[str, object]) -> None:
