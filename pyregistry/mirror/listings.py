@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.freshness import Age
 from pyregistry.mirror.result import Result
-from pyregistry.oci.descriptors import InvalidDescriptor, parse_descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from pyregistry.mirror.freshness import FreshnessRules
     from pyregistry.mirror.namespaces import Target
@@ -56,7 +55,7 @@ class Listings:
 
         async def ask() -> None:
             now = time.time()
-            found = _readable(await self._upstreams[target.upstream].referrers(target.path, subject))
+            found = await self._upstreams[target.upstream].referrers(target.path, subject)
             await self._metadata.replace_upstream_referrers(
                 target.repository, subject, found, upstream=target.upstream, checked_at=now
             )
@@ -104,14 +103,3 @@ class Listings:
             log.info("stale %s of %s served: %s", kind, target.repository, failure.message)
             return Result.STALE
         return Result.MISS
-
-
-def _readable(entries: Iterable[object]) -> list[Descriptor]:
-    """The descriptors among upstream's referrers; one that cannot be read does not hide the others."""
-    found = []
-    for entry in entries:
-        try:
-            found.append(parse_descriptor(entry))
-        except InvalidDescriptor as error:
-            log.info("referrer left out: %s", error)
-    return found

@@ -209,7 +209,7 @@ def test_errors_and_odds(upstream: Upstream, serve: Callable[..., Serve]) -> Non
         ("GET", "team/app/manifests/none", 404, "MANIFEST_UNKNOWN"),
         ("GET", "team/app/blobs/sha256:short", 400, "DIGEST_INVALID"),
         ("GET", f"team/app/blobs/sha256:{'0' * 64}", 404, "BLOB_UNKNOWN"),
-        ("GET", "Team/app/manifests/v1", 400, "NAME_INVALID"),
+        ("GET", "team/App/manifests/v1", 400, "NAME_INVALID"),
         ("PUT", "team/app/manifests/v1", 405, "UNSUPPORTED"),
         ("POST", "team/app/blobs/uploads/", 405, "UNSUPPORTED"),
         ("BREW", "team/app/manifests/v1", 405, "UNSUPPORTED"),
