@@ -1,7 +1,6 @@
 """One upstream, asked for manifests, tags and referrers, over one URL or several."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +18,6 @@ from tests.support.upstream import Upstream as Scripted
 
 Make = Callable[..., Upstream]
 MISSING = "sha256:" + "0" * 64
-
-
-@pytest.fixture
-async def make(tmp_path: Path, upstream: Scripted) -> AsyncIterator[Make]:
-    """Makes the scripted upstream's counterpart; each has a store of its own on one root, as workers have."""
-    async with AsyncExitStack() as stack:
-
-        def build(*urls: str, **config: Any) -> Upstream:
-            store = Store(str(tmp_path / "root"))
-            stack.push_async_callback(store.close)
-            made = Upstream(
-                "up.example",
-                UpstreamConfig.model_validate({"urls": urls or (upstream.url,), **config}),
-                store=store,
-                run_dir=tmp_path / "root" / "run",
-            )
-            stack.push_async_callback(made.close)
-            return made
-
-        yield build
 
 
 # Manifests
@@ -114,19 +93,20 @@ async def test_failures(
 ) -> None:
     upstream.always(Match(), reply)
     up = make()
-    for ask in (
-        up.head_manifest("app", "v1"),
-        up.get_manifest("app", "v1"),
-        up.tags("app"),
-        up.referrers("app", MISSING),
-    ):
-        if ask.__name__ == "referrers" and status == 404:
+    asks: dict[str, Awaitable[object]] = {
+        "head_manifest": up.head_manifest("app", "v1"),
+        "get_manifest": up.get_manifest("app", "v1"),
+        "tags": up.tags("app"),
+        "referrers": up.referrers("app", MISSING),
+    }
+    for name, ask in asks.items():
+        if name == "referrers" and status == 404:
             # No API, and nothing under the tag schema either.
             assert await ask == []
             continue
         with pytest.raises(Failure) as caught:
             await ask
-        assert caught.value.cause is cause, ask.__name__
+        assert caught.value.cause is cause, name
         assert caught.value.status == status
         assert caught.value.retry_after == retry_after
         assert "up.example" in caught.value.message or upstream.url in caught.value.message
