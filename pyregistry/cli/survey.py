@@ -84,7 +84,8 @@ class Survey:
 def survey(root: Path) -> Survey:
     """Looks at `root`. Raises ConfigError if it is no storage root."""
     try:
-        known = (root / "VERSION").exists()
+        # The first is the store's; the second is there a little earlier, when `serve` begins.
+        known = (root / "VERSION").exists() or (root / "serve.lock").exists()
     except OSError as error:
         raise ConfigError(f"storage.root: cannot read {root}: {error.strerror}") from None
     if not known:

@@ -41,8 +41,8 @@ def load(
 ) -> Config:
     """The configuration in effect. `flags` are keys of FLAGS with values; None is a flag not given.
 
-    `upstreams` are `NAME=URL`, the first the default one: only these are mirrored, with what file and environment say of
-    them. Raises ConfigError with every problem found.
+    `upstreams` are `NAME=URL`, the first the default one: only these are mirrored, with what file and environment say
+    of them. Raises ConfigError with every problem found.
     """
     sources: dict[KeyPath, str] = {}
     problems: list[str] = []

@@ -61,6 +61,8 @@ class StorageConfig(Section):
 
 
 class FreshnessConfig(Section):
+    """How long answers about tags, and about what was not found, hold."""
+
     ttl: Duration = Field(
         default=timedelta(seconds=60), description="How long a tag's answer needs no question upstream."
     )
@@ -90,6 +92,8 @@ class TagFreshness(Section):
 
 
 class UpstreamConfig(Section):
+    """One registry that is mirrored."""
+
     url: Url | None = Field(
         default=None, description="Base URL, for example `https://ghcr.io`; may be left out for a well-known registry."
     )
@@ -153,9 +157,11 @@ class FillConfig(Section):
     """What becomes of a fill nobody waits for any more: it goes on if more than `min_sent` bytes came, and `fraction`
     of it is done or less than `remaining` bytes are missing; else it stops and keeps its partial."""
 
-    min_sent: Size = Field(default=1 << 20, description="Bytes.")
-    fraction: Annotated[float, Field(ge=0, le=1)] = Field(default=0.5, description="Done share of the blob, 0 to 1.")
-    remaining: Size = Field(default=64 << 20, description="Bytes.")
+    min_sent: Size = Field(default=1 << 20, description="Bytes that must have come.")
+    fraction: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="Share of the blob that must be there, 0 to 1."
+    )
+    remaining: Size = Field(default=64 << 20, description="Or fewer bytes than this are missing.")
     attempts: Annotated[int, Field(ge=1)] = Field(default=3, description="Runs without progress before a fill fails.")
 
 

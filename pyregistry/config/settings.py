@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pyregistry.config.model import Config, Section
 
@@ -25,7 +25,7 @@ class Setting:
     key: str
     default: Any
     description: str
-    annotation: Any
+    hint: Any
     required: bool
 
 
@@ -52,7 +52,7 @@ def keys_under(path: tuple[str | int, ...]) -> tuple[str, ...]:
 
 @cache
 def settings() -> tuple[Setting, ...]:
-    """Every value that can be set, in the order of the model."""
+    """Every value that can be set, in the order of the model; a section's own before those of sections in it."""
     return tuple(_under(Config, ""))
 
 
@@ -62,17 +62,20 @@ def keys() -> list[str]:
 
 
 def _under(section: type[Section], prefix: str) -> list[Setting]:
-    found: list[Setting] = []
+    own: list[Setting] = []
+    nested: list[Setting] = []
+    # With their aliases (`Duration`), which say how a value is written; pydantic's own fields have taken them apart.
+    hints = get_type_hints(section, include_extras=True)
     for name, field in section.model_fields.items():
         key = f"{prefix}{name}"
         shape = _shape(field.annotation)
         if shape.of is None:
             default = None if field.is_required() else field.default
-            found.append(Setting(key, default, field.description or "", field.annotation, field.is_required()))
+            own.append(Setting(key, default, field.description or "", hints[name], field.is_required()))
         else:
             part = {"section": "", "mapping": ".NAME", "list": "[]"}[shape.kind]
-            found.extend(_under(shape.of, f"{key}{part}."))
-    return found
+            nested.extend(_under(shape.of, f"{key}{part}."))
+    return own + nested
 
 
 def _shape(annotation: Any) -> Shape:

@@ -39,8 +39,9 @@ def configure(config: LogConfig, slot: int | None = None) -> None:
         root.removeHandler(handler)
     root.addHandler(_Lines())
     root.setLevel(level)
-    # Its own line per connection and per start-up step says nothing that ours does not.
-    logging.getLogger("_granian").setLevel(max(level, logging.WARNING))
+    # What they tell of every connection and start-up step says nothing that ours does not.
+    for library in ("_granian", "alembic", "asyncio", "sqlalchemy"):
+        logging.getLogger(library).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
 
 
@@ -83,7 +84,7 @@ def access(
         "result": result,
         "upstream": upstream,
         "client": client,
-        "user_agent": user_agent[:LIMIT] if user_agent else None,
+        "user_agent": _words(user_agent),
     }
     if cause is not None:
         line["cause"] = cause
@@ -144,6 +145,13 @@ def _write(data: bytes) -> None:
 def _printable(text: str) -> str:
     """Without control characters: a log line must not drive the terminal it is read in, nor forge a second line."""
     return text.translate(_CONTROL).encode("utf-8", "backslashreplace").decode()
+
+
+def _words(text: str | None) -> str | None:
+    """A client's own words: short, and without what JSON lets through to a terminal (C1 control characters)."""
+    if not text:
+        return None
+    return text[:LIMIT] if text.isascii() else _printable(text[:LIMIT])
 
 
 def _joint(reference: str | None) -> str:
