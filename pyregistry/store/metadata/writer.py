@@ -217,10 +217,10 @@ class Writer:
                     if time.monotonic() >= until:
                         break
                 self._connection.commit()
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (whatever it was, those who wait are told, and the writer lives)
             # Nothing of the transaction is there: who had a result has none.
             self._abandon()
-            told = failure(self._path, error)
+            told = failure(self._path, error) if isinstance(error, sqlite3.Error | OSError) else error
             outcomes = [(write, None, told) for write in batch[:done] or batch]
             unfinished, done = [], done or len(batch)
         self._waiting.extendleft(reversed(batch[done:]))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pyregistry.store.metadata import Metadata, reads, totals, writes
+from pyregistry.store.metadata import Metadata, changes, reads, totals
 from pyregistry.store.metadata.sqlite import DATABASE, Connection, Statement
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def statements(*modules: ModuleType) -> dict[str, Statement]:
     }
 
 
-STATEMENTS = statements(reads, writes)
+STATEMENTS = statements(reads, changes)
 
 
 @pytest.fixture(scope="module")
