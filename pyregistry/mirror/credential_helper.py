@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: What helpers print, with exit code 1, if they know nothing of a server.
 _NOT_FOUND = b"credentials not found"
-#: A helper that upstream's refusals make us ask again is not asked more often than this, in seconds.
+#: A helper that has failed, or whose answer upstream has refused, is not asked again sooner than this, in seconds.
 _SOONEST_AGAIN = 10.0
 #: Seconds a helper may take: some go through a cloud's login.
 _TIMEOUT = 30.0
@@ -32,8 +32,16 @@ _TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Known:
+    """What the helper said, or how it failed, and when."""
+
     credential: Credential | None
+    failure: Failure | None
     asked: float
+
+    def answer(self) -> Credential | None:
+        if self.failure is not None:
+            raise self.failure
+        return self.credential
 
 
 class CredentialHelper:
@@ -60,21 +68,28 @@ class CredentialHelper:
         Raises Failure(DENIED) if it cannot be run, fails or takes too long.
         """
         if (found := self._remembered(server, fresh=fresh)) is not None:
-            return found.credential
+            return found.answer()
         async with self._one_at_a_time:
             if (found := self._remembered(server, fresh=fresh)) is not None:
-                return found.credential
-            credential = await self._ask(server)
+                return found.answer()
             known = self._known.get(server)
-            if known is not None and known.credential == credential:
-                credential = known.credential
-            self._known[server] = _Known(credential, self._clock())
-            return credential
+            try:
+                now = _Known(await self._ask(server), None, self._clock())
+            except Failure as failure:
+                now = _Known(None, failure, self._clock())
+                if known is not None and known.credential is not None and not fresh:
+                    # Upstream has not refused it: it may serve until the helper works again.
+                    now = replace(known, asked=self._clock() - self._lifetime + _SOONEST_AGAIN)
+            self._known[server] = now
+            return now.answer()
 
     def _remembered(self, server: str, *, fresh: bool) -> _Known | None:
         known = self._known.get(server)
-        holds = min(self._lifetime, _SOONEST_AGAIN) if fresh else self._lifetime
-        return known if known is not None and self._clock() - known.asked < holds else None
+        if known is None:
+            return None
+        soon = fresh or known.failure is not None
+        holds = min(self._lifetime, _SOONEST_AGAIN) if soon else self._lifetime
+        return known if self._clock() - known.asked < holds else None
 
     async def _ask(self, server: str) -> Credential | None:
         output, code = await self._run(server)

@@ -201,6 +201,30 @@ async def test_a_helper_that_is_not_there_is_a_denial_that_names_it() -> None:
     assert caught.value.cause is Cause.DENIED
 
 
+async def test_a_failing_helper_is_not_run_for_every_request(helpers: Path) -> None:
+    asked = write_helper(helpers, "test", "exit 1")
+    known = credentials(credential_helper="test")
+    found = await asyncio.gather(*(known.get("r.example") for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(one, Failure) for one in found)
+    assert asked.read_text().count("get") == 1
+
+
+async def test_what_a_helper_said_serves_while_it_fails(helpers: Path) -> None:
+    now = 1000.0
+    asked = write_helper(helpers, "test", answer("me", SECRET))
+    helper = CredentialHelper("test", lifetime=60, clock=lambda: now)
+    await helper.get("r.example")
+    write_helper(helpers, "test", "exit 1")
+    now += 61
+    for _ in range(3):
+        assert await helper.get("r.example") == Credential("me", SECRET)
+    assert asked.read_text().count("get") == 2
+    now += 11
+    with pytest.raises(Failure):
+        # Upstream refuses it: it is of no use any more.
+        await helper.get("r.example", fresh=True)
+
+
 async def test_a_helper_that_hangs_is_a_denial(helpers: Path) -> None:
     write_helper(helpers, "test", "sleep 1000")
     with pytest.raises(Failure, match="took longer"):
