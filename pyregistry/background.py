@@ -12,8 +12,8 @@ import xxhash
 from pyregistry.errors import Failure
 
 if TYPE_CHECKING:
-    from pyregistry._native import Store
     from pyregistry.config import Config
+    from pyregistry.store.content import Store
     from pyregistry.store.metadata import Metadata
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from pyregistry.api.pump import ClientGone, Pumps
 from pyregistry.api.request import Request
 from pyregistry.api.respond import API_VERSION, send_error, send_json
 from pyregistry.api.routes import Endpoint, match, method_not_allowed
-from pyregistry.errors import Failure
+from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.namespaces import UnknownRegistry
 from pyregistry.mirror.result import Result
 from pyregistry.oci.error_codes import ErrorCode
@@ -117,6 +117,9 @@ class Api:
     async def _fail(self, exchange: Exchange, error: Exception) -> None:
         if isinstance(error, Failure):
             exchange.cause = error.cause
+            if error.cause in (Cause.STORAGE, Cause.STORAGE_FULL):
+                # Clients are not told paths of ours.
+                log.error("%s %s: %s", exchange.route, exchange.reference, error.message)
         elif not isinstance(error, ApiError):
             log.error("%s request failed", exchange.route, exc_info=error)
         if exchange.result is not Result.STALE:

@@ -39,12 +39,14 @@ async def answer(api: Api, exchange: Exchange, request: Request, route: BlobRout
     exchange.reference = digest
     target = api.target(exchange, route.name)
     namespace = api.namespace(exchange)
-    if digest in EMPTY_BLOBS:
-        exchange.result = Result.HIT
-        headers = [*digest_headers(digest), ACCEPT_RANGES, *namespace]
-        await send_bytes(exchange.send, exchange.method, 200, headers)
-        return
     unchanged = if_none_match(request.header(b"if-none-match"), etag_of(digest))
+    if digest in EMPTY_BLOBS:
+        # Known without asking anybody, and no secret: it has no bytes.
+        exchange.result = Result.HIT
+        await send_bytes(
+            exchange.send, exchange.method, 304 if unchanged else 200, [*blob_headers(digest, None), *namespace]
+        )
+        return
     if request.is_head or unchanged:
         size, exchange.result = await api.mirror.blobs.size(target, digest)
         if unchanged:

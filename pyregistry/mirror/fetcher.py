@@ -191,7 +191,8 @@ class Fetcher:
                     break
         except Failure as failure:
             # Its readers have it already; what is left is to tell the operator.
-            log.warning("fill of %s failed: %s", digest, failure.message)
+            level = logging.INFO if failure.cause is Cause.NOT_FOUND else logging.WARNING
+            log.log(level, "fill of %s failed: %s", digest, failure.message)
         finally:
             driver.begin(None)
             if self._drivers.get(digest) is driver:

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from pyregistry.mirror.single_flight import SingleFlight
     from pyregistry.mirror.upstream import FetchedManifest, Upstream
     from pyregistry.oci.digests import Digest
+    from pyregistry.oci.manifests import Manifest
     from pyregistry.store.metadata import Metadata, TagFact
 
 log = logging.getLogger(__name__)
+
+#: Bytes of a manifest that are read and hashed on the loop.
+_PARSED_INLINE = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ class Manifests:
         """Checks what upstream sent (I7), stores it, and answers it even where storing failed."""
         named = digest or (parse_digest(fetched.digest) if fetched.digest else None)
         try:
-            manifest = parse_manifest(fetched.content, fetched.media_type, algorithm(named) if named else "sha256")
+            manifest = await _parsed(fetched.content, fetched.media_type, algorithm(named) if named else "sha256")
         except UnsupportedManifest as error:
             raise Failure(Cause.NOT_FOUND, f"{target.path} at {target.upstream}: {error}") from error
         except ManifestError as error:
@@ -206,6 +210,13 @@ def _age(fact: TagFact | None, rules: Freshness) -> Age:
 
 def _not_found(target: Target, reference: str) -> Failure:
     return Failure(Cause.NOT_FOUND, f"{target.upstream} has no {target.path} {reference}", status=404)
+
+
+async def _parsed(content: bytes, media_type: str | None, algorithm: str) -> Manifest:
+    """Usual manifests take microseconds; what takes longer must not hold up the loop."""
+    if len(content) <= _PARSED_INLINE:
+        return parse_manifest(content, media_type, algorithm)
+    return await asyncio.to_thread(parse_manifest, content, media_type, algorithm)
 
 
 def _retrieve(task: asyncio.Future[ManifestFact]) -> None:
