@@ -25,37 +25,38 @@ def check_files(config: Config) -> None:
         if upstream.client_cert is not None and upstream.client_key is not None:
             _check_pair(upstream.client_cert, upstream.client_key, f"{key}.client_cert", problems)
         if upstream.password_file is not None:
-            _readable(upstream.password_file, f"{key}.password_file", problems)
+            _read(upstream.password_file, f"{key}.password_file", problems)
     if problems:
         raise ConfigError(problems)
 
 
-def _readable(path: Path, key: str, problems: list[str]) -> bool:
+def _read(path: Path, key: str, problems: list[str]) -> bytes | None:
     try:
-        path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         problems.append(f"{key}: {path}: {error.strerror}")
-        return False
-    return True
+        return None
 
 
 def _check_pair(cert: Path, key_file: Path, key: str, problems: list[str]) -> None:
-    if not all([_readable(cert, key, problems), _readable(key_file, key, problems)]):
+    read = [_read(cert, key, problems), _read(key_file, key, problems)]
+    if None in read:
         return
     try:
         # A password would be asked for at the terminal; a server has nobody to answer.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key_file, password="")
     except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None)
-        said = {
-            "KEY_VALUES_MISMATCH": "the private key is not this certificate's",
-            "BAD_DECRYPT": "the private key is encrypted; give it without a password",
-        }.get(str(reason), "no PEM certificate chain with its private key")
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            said = "the private key is not this certificate's"
+        elif b"ENCRYPTED" in (read[1] or b""):
+            said = "the private key is encrypted; give it without a password"
+        else:
+            said = "no PEM certificate chain with its private key"
         problems.append(f"{key}: {cert} and {key_file}: {said}")
 
 
 def _check_authorities(path: Path, key: str, problems: list[str]) -> None:
-    if not _readable(path, key, problems):
+    if _read(path, key, problems) is None:
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)

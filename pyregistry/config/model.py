@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 # pydantic reads these at run time.
 from pyregistry.config.values import (  # noqa: TC001
@@ -174,6 +174,19 @@ class MirrorConfig(Section):
     )
     freshness: FreshnessConfig = Field(default=FreshnessConfig(), description="How long answers about tags hold.")
     abandon: FillConfig = Field(default=FillConfig(), description="Fills nobody waits for.")
+
+    @field_validator("upstreams", mode="before")
+    @classmethod
+    def _one_entry_a_name(cls, value: object) -> object:
+        if isinstance(value, dict):
+            seen: set[str] = set()
+            for name in map(str, value):
+                if name.lower() in seen:
+                    raise ValueError(f"`{name}` is given twice; upper and lower case do not tell registries apart")
+                seen.add(name.lower())
+            # `ghcr.io:` alone is a whole entry for a well-known registry.
+            return {name: {} if entry is None else entry for name, entry in value.items()}
+        return value
 
     @model_validator(mode="after")
     def _every_name_leads_somewhere(self) -> MirrorConfig:

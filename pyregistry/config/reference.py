@@ -32,7 +32,7 @@ storage: {root: /var/lib/pyregistry}
 mirror:
   upstreams:
     docker.io: {username: me, password_file: /run/secrets/hub}   # well-known: its address is known
-    ghcr.io: {}
+    ghcr.io:
     registry.example.com: {url: "https://registry.example.com"}
 ```
 
@@ -82,7 +82,7 @@ def _about(name: str) -> str:
     for part in filter(None, name.split(".")):
         path = (*path, part.removesuffix("[]"), 0) if part.endswith("[]") else (*path, part)
     shape = shape_at(path)
-    return " ".join((shape and shape.of and shape.of.__doc__ or "").split())
+    return " ".join(((shape and shape.of and shape.of.__doc__) or "").split())
 
 
 def _row(setting: Setting, key: str) -> str:

@@ -27,7 +27,9 @@ def parse_duration(value: object) -> object:
                 value = float(text)
             except ValueError:
                 raise ValueError("not a duration; write it as 30s, 5m, 1h30m or 30d") from None
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        raise ValueError("not a duration; write it as 30s, 5m, 1h30m or 30d")
+    if isinstance(value, int | float):
         try:
             return timedelta(seconds=value)
         except (OverflowError, ValueError):
