@@ -5,16 +5,22 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from tests.integration.apps.server import PATIENCE, Server, wait_gone
+from tests.integration.apps.server import PATIENCE, Exchange, Server, wait_gone
 from tests.integration.apps.worker import PIECE, PIECES
 from tests.support.surroundings import quiet_environment
 
@@ -189,6 +195,43 @@ class TestStart:
         ranges = ",".join(f"{offset}-{offset + 65535}" for offset in range(10**10, 10**10 + 1024 * 65536, 65536))
         with server.request("/headers", f"Range: bytes={ranges}\r\n") as exchange:
             assert int(exchange.body()) > len(ranges) > 20_000
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_tls(self, start: Start, tmp_path: Path, version: ssl.TLSVersion) -> None:
+        cert, key = self_signed(tmp_path)
+        server = start(workers=2, http={"tls": {"cert": str(cert), "key": str(key)}})
+        context = ssl.create_default_context(cafile=str(cert))
+        context.minimum_version = context.maximum_version = version
+        for protocol in ("h2", "http/1.1"):
+            context.set_alpn_protocols([protocol])
+            with context.wrap_socket(server.connect(), server_hostname="localhost") as secured:
+                assert secured.selected_alpn_protocol() == protocol
+                if protocol == "http/1.1":
+                    exchange = Exchange(secured)
+                    exchange.send("/who")
+                    assert exchange.worker()[0] in (0, 1)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "cert.pem", folder / "key.pem"
 
 
 class TestEnd:
