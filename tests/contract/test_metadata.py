@@ -161,8 +161,6 @@ async def test_i12_blobs_are_vouched_for_by_their_manifest(metadata: Metadata) -
     await metadata.store_manifest(NGINX, image("a"), upstream=HUB, checked_at=1.0)
     assert await metadata.blob(NGINX, layer("a")) == BlobFact(True, None, 10)
     assert await metadata.blob(OTHER, layer("a")) == BlobFact(False, None)
-    assert await metadata.described(layer("a")) == 10
-    assert await metadata.described(layer("unheard of")) is None
 
 
 async def test_a_committed_blob_has_its_size_in_every_repository(metadata: Metadata) -> None:

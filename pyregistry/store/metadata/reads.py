@@ -18,7 +18,6 @@ from pyregistry.store.metadata.tables import (
     blob,
     freshness,
     manifest,
-    manifest_reference,
     repository,
     repository_blob,
     repository_manifest,
@@ -92,15 +91,6 @@ BLOB = Statement(
         and_(repository_blob.c.repository_id == repository.c.id, repository_blob.c.digest == bindparam("digest")),
     )
     .outerjoin(blob, blob.c.digest == bindparam("digest"))
-)
-
-DESCRIBED = Statement(
-    select(manifest_reference.c.size)
-    .where(
-        manifest_reference.c.target_digest == bindparam("digest"),
-        manifest_reference.c.kind == "blob",
-    )
-    .limit(1)
 )
 
 CHECKED = Statement(
@@ -195,11 +185,6 @@ class Reads:
         row = self._one(BLOB, {"repository": repository, "digest": digest})
         assert row is not None
         return BlobFact(row[0] is not None, row[2], row[1])
-
-    async def described(self, digest: str) -> int | None:
-        """The size that any repository's manifest gives a blob. `BlobFact.described` is the better word."""
-        row = self._one(DESCRIBED, {"digest": digest})
-        return None if row is None else row[0]
 
     async def checked(self, repository: str, kind: CheckKind, key: str) -> float | None:
         """When upstream last answered a question; 0 if `expire` wants it asked again, None if it never was asked."""
