@@ -12,6 +12,9 @@ _SOURCES = {
     "crane": "go install github.com/google/go-containerregistry/cmd/crane@v0.22.1",
     "registry": "go install github.com/distribution/distribution/v3/cmd/registry@v3.1.1",
     "docker-registry": "apt-get install docker-registry",
+    "containerd": "apt-get install containerd",
+    "ctr": "apt-get install containerd",
+    "podman": "apt-get install podman",
 }
 
 
