@@ -26,7 +26,7 @@ Script = Callable[[Asked], tuple[str, bytes] | None]
 
 
 class BlobServer:
-    """Serves `content` at every path. `gate(n)` holds everything from byte `n` on until `open()`."""
+    """Serves `content` at every path. `gate(n)` holds everything from byte `n` on until `open()`, -1 the head too."""
 
     def __init__(self, content: bytes = b"", script: Script | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.content = content
@@ -85,6 +85,8 @@ class BlobServer:
             writer.write(f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
             return
+        if self.hold_from < 0:
+            await self._opened.wait()
         start, size = asked.offset, len(self.content)
         head = "200 OK"
         if start:

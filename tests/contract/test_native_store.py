@@ -4,6 +4,7 @@ import asyncio
 import email
 import gc
 import hashlib
+import os
 import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -306,17 +307,19 @@ async def test_a_failed_source_leaves_the_fill_owned(store: Store, other: Store,
 
 async def test_an_unreachable_and_a_silent_source(store: Store) -> None:
     client = Client(user_agent="t", progress_timeout=0.05)
+    reader = store.attach(DIGEST)
     fill = await own(store)
     with pytest.raises(Failure) as caught:
         await fill.run(client.source("http://127.0.0.1:1/", []))
     assert caught.value.cause is Cause.UNREACHABLE
     async with BlobServer(BLOB) as server:
-        server.script = lambda _: None
-        server.gate(0)
+        server.gate(-1)
         with pytest.raises(Failure) as caught:
             await fill.run(client.source(server.url, []))
         assert caught.value.cause is Cause.TIMEOUT
     fill.fail(caught.value)
+    with pytest.raises(Failure, match="waited"):
+        await reader.ready()
 
 
 @pytest.mark.parametrize("cause", list(Cause))
@@ -331,14 +334,14 @@ async def test_every_cause_goes_there_and_back(store: Store, cause: Cause) -> No
 async def test_wrong_bytes_are_an_outcome(store: Store, other: Store, client: Client) -> None:
     async with BlobServer(BLOB[:-1] + b"x") as server:
         reader, elsewhere = store.attach(DIGEST), other.attach(DIGEST)
-        follow = asyncio.ensure_future(other.own_or_follow(DIGEST))
         fill = await own(store)
+        follow = asyncio.ensure_future(other.own_or_follow(DIGEST))
         with pytest.raises(Failure) as caught:
             await fill.run(client.source(server.url, []))
         assert caught.value.cause is Cause.DIGEST_MISMATCH
         for waiting in (reader, elsewhere):
             with pytest.raises(Failure) as caught:
-                await waiting.plan().next(1 << 22)
+                await read(waiting.plan())
             assert caught.value.cause is Cause.DIGEST_MISMATCH
         assert await follow is None
     assert store.committed(DIGEST) is None
@@ -361,8 +364,12 @@ async def test_one_driver_in_a_process(store: Store, client: Client) -> None:
 
 async def test_a_cancelled_driver_may_be_followed_by_another(store: Store, other: Store) -> None:
     fill = await own(other)
+
+    async def drive() -> None:
+        await store.own_or_follow(DIGEST)
+
     for _ in range(50):
-        follow = asyncio.ensure_future(store.own_or_follow(DIGEST))
+        follow = asyncio.create_task(drive())
         await asyncio.sleep(0)
         follow.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -486,3 +493,15 @@ async def test_nothing_is_left_over(open_store: Callable[[], Store], client: Cli
     # Blocking threads of the runtime come and go; descriptors of servers' kept connections close behind us.
     assert after[0] <= before[0] + 3
     assert after[1] <= before[1] + 8
+
+
+async def test_a_blob_that_left_the_page_cache(store: Store, client: Client, tmp_path: Path) -> None:
+    await fetched(store, client)
+    (path,) = (path for path in (tmp_path / "root" / "blobs").rglob("*") if path.is_file())
+    reader = store.committed(DIGEST)
+    assert reader is not None
+    for limit in (1_000, 300_000):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert await read(reader.plan(), limit) == BLOB

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -30,19 +30,18 @@ impl Plan {
         Self(Arc::new(Mutex::new(Body { plan, waited: None })))
     }
 
-    /// None: nothing yet, or a wait is under way.
-    fn take_now<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let Ok(mut body) = self.0.try_lock() else { return Ok(None) };
+    fn take_now<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Taken<'py>> {
+        let Ok(mut body) = self.0.try_lock() else { return Ok(Taken::NotYet) };
         if let Some(mut waited) = body.waited.take() {
             if waited.len() > limit {
                 body.waited = Some(waited.split_off(limit));
             }
-            return Ok(Some(PyBytes::new(py, &waited)));
+            return Ok(Taken::Bytes(PyBytes::new(py, &waited)));
         }
         let raise = |failure: Failure| failure.raise(py);
-        let Some(length) = body.plan.available(limit).map_err(raise)? else { return Ok(None) };
+        let Some(length) = body.plan.available(limit).map_err(raise)? else { return Ok(Taken::NotYet) };
         if length == 0 {
-            return Ok(Some(PyBytes::new(py, &[])));
+            return Ok(Taken::Bytes(PyBytes::new(py, &[])));
         }
         let mut taken = None;
         let bytes = PyBytes::new_with(py, length, |buffer| {
@@ -51,19 +50,21 @@ impl Plan {
                 if length > ATTACHED { py.detach(|| plan.take(buffer)) } else { plan.take(buffer) }.map_err(raise)?;
             Ok(())
         })?;
-        match taken {
-            Some(count) if count < length => Ok(Some(PyBytes::new(py, &bytes.as_bytes()[..count]))),
-            Some(_) => Ok(Some(bytes)),
-            None => Ok(None),
-        }
+        Ok(match taken {
+            Some(count) if count < length => Taken::Bytes(PyBytes::new(py, &bytes.as_bytes()[..count])),
+            Some(_) => Taken::Bytes(bytes),
+            None => Taken::OnDisk,
+        })
     }
 
-    /// Waits for what `take_now` will give.
-    fn wait<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyAny>> {
+    /// Waits for what `take_now` did not give; what the disk gives is kept for the next `take_now`.
+    fn wait<'py>(&self, py: Python<'py>, limit: usize, on_disk: bool) -> PyResult<Bound<'py, PyAny>> {
         let body = self.0.clone();
         awaitable(py, async move {
             let mut body = body.lock().await;
-            if body.waited.is_none() {
+            if !on_disk {
+                body.plan.wait().await?;
+            } else if body.waited.is_none() {
                 body.waited = Some(body.plan.next(limit).await?);
             }
             Ok::<(), Failure>(())
@@ -71,13 +72,22 @@ impl Plan {
     }
 }
 
+/// The next bytes, if they can be had at once.
+enum Taken<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    /// The fill is not so far.
+    NotYet,
+    /// They are not in the page cache.
+    OnDisk,
+}
+
 #[pymethods]
 impl Plan {
     #[getter]
     fn length(&self) -> PyResult<Option<u64>> {
-        let body = self.0.try_lock().map_err(|_| {
-            pyo3::exceptions::PyRuntimeError::new_err("another task waits for this plan; one task reads a plan")
-        })?;
+        let Ok(body) = self.0.try_lock() else {
+            return Err(PyRuntimeError::new_err("another task waits for this plan; only one may"));
+        };
         Ok(body.plan.length())
     }
 
@@ -87,7 +97,10 @@ impl Plan {
     }
 
     fn take<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        self.take_now(py, limit)
+        Ok(match self.take_now(py, limit)? {
+            Taken::Bytes(bytes) => Some(bytes),
+            Taken::NotYet | Taken::OnDisk => None,
+        })
     }
 
     fn next(slf: Py<Self>, limit: usize) -> Next {
@@ -140,10 +153,12 @@ impl Steps {
                 }
             }
             let plan = self.plan.get();
-            if let Some(bytes) = plan.take_now(py, self.limit)? {
-                return Err(PyStopIteration::new_err((bytes.unbind(),)));
-            }
-            slept = Some(plan.wait(py, self.limit)?.call_method0(intern!(py, "__await__"))?.unbind());
+            let on_disk = match plan.take_now(py, self.limit)? {
+                Taken::Bytes(bytes) => return Err(PyStopIteration::new_err((bytes.unbind(),))),
+                Taken::NotYet => false,
+                Taken::OnDisk => true,
+            };
+            slept = Some(plan.wait(py, self.limit, on_disk)?.call_method0(intern!(py, "__await__"))?.unbind());
         }
     }
 }

@@ -47,6 +47,6 @@ impl Reader {
         if ranges.len() > 1 && boundary.is_none() {
             return Err(PyValueError::new_err("several ranges need a boundary"));
         }
-        Ok(Plan::new(self.0.plan(&ranges, boundary.unwrap_or_default())))
+        Ok(Plan::new(self.0.plan(&ranges, boundary)))
     }
 }

@@ -53,8 +53,8 @@ impl Store {
         self.0.in_flight(&parse(digest)?).map_err(|failure| failure.raise(py))
     }
 
-    fn attach(&self, digest: &str) -> PyResult<Reader> {
-        Ok(Reader::new(self.0.attach(&parse(digest)?)))
+    fn attach(&self, py: Python<'_>, digest: &str) -> PyResult<Reader> {
+        self.0.attach(&parse(digest)?).map(Reader::new).map_err(|failure| failure.raise(py))
     }
 
     fn wanted(&self, digest: &str) -> PyResult<bool> {

@@ -116,13 +116,21 @@ impl Plan {
         }
     }
 
+    /// Waits until the fill has something to take, or until the end. Whether the disk has to be waited for shows at [`Plan::take`].
+    /// Dropping the future loses no byte. Fails with the fill's failure.
+    pub async fn wait(&mut self) -> Result<(), Failure> {
+        match &mut self.body {
+            Body::Stored(stored) => stored.wait().await,
+            Body::Through(through) => through.wait().await,
+        }
+    }
+
     /// Up to `limit` next bytes, waited for; empty at the end. Dropping the future loses no byte. Fails with the fill's failure.
     pub async fn next(&mut self, limit: usize) -> Result<Vec<u8>, Failure> {
+        // Nothing would look like the end.
+        let limit = limit.max(1);
         loop {
-            match &mut self.body {
-                Body::Stored(stored) => stored.wait().await?,
-                Body::Through(through) => through.wait().await?,
-            }
+            self.wait().await?;
             let Some(length) = self.available(limit)? else { continue };
             let mut buffer = vec![0; length];
             let count = match (self.take(&mut buffer)?, &mut self.body) {
@@ -186,6 +194,9 @@ impl Stored {
     }
 
     fn take(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
+        if buffer.is_empty() {
+            return self.available(0);
+        }
         let name = self.held.digest().clone();
         let mut done = 0;
         while done < buffer.len() {

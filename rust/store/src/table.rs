@@ -40,10 +40,14 @@ impl Table {
         self.change(generation, |entry| entry.readers -= 1);
     }
 
-    /// The generation to drive, for one task at a time; one that failed a moment ago needs no driver, but is answered all the same.
+    /// The generation to drive, for one task at a time; one that failed a moment ago needs no driver, but is answered all the same,
+    /// even while its last driver is letting go (Python may hold a fill longer than its name lives).
     pub(crate) fn drive(&self, digest: &Digest) -> Result<Arc<Generation>, Busy> {
         let mut entries = self.entries();
         let entry = current(&mut entries, digest);
+        if entry.generation.has_ended() {
+            return Ok(Arc::clone(&entry.generation));
+        }
         if std::mem::replace(&mut entry.driven, true) {
             return Err(Busy);
         }
