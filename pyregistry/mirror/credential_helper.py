@@ -28,6 +28,8 @@ _NOT_FOUND = b"credentials not found"
 _SOONEST_AGAIN = 10.0
 #: Seconds a helper may take: some go through a cloud's login.
 _TIMEOUT = 30.0
+#: Seconds to wait for a killed one, should something of it live on outside its session.
+_END_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +133,13 @@ class CredentialHelper:
             raise self._failure(f"took longer than {self._timeout:g} s", server) from None
         finally:
             if process.returncode is None:
-                # Its whole session: what it has started itself would hold the pipe open.
+                # Its whole session: what it has started itself would hold the pipes open.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+                # To the pipes' end, which closes them.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_END_TIMEOUT):
+                        await process.communicate()
         return output, process.returncode or 0
 
     def _failure(self, what: str, server: str) -> Failure:
