@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyregistry.config import Config, MirrorConfig
 
 
-class UnknownRegistry(LookupError):  # noqa: N818
+class UnknownRegistry(LookupError):
     """A name that leads to no configured upstream and is not hosted: NAME_UNKNOWN, and never a fetch.
 
     An unconfigured host must not be asked: an open relay is a security hole. The message says which setting would allow
