@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 
 #: Bodies up to this size go in one message where their bytes are in the page cache.
 ONE_MESSAGE = 64 << 10
-#: Chunk of a client that has shown nothing yet, or was slow. The server holds up to eight chunks a client (measured:
-#: four in its channel, the rest in the connection), so a stalled one costs 8 x 24 KiB (I9: at most 200 KiB).
-SMALL_CHUNK = 24 << 10
+#: Chunk of a client that has shown nothing yet, or was slow. The server holds some eight chunks and 64 KiB for a client
+#: that stalls (docs/design/0003-processes.md), which makes the 200 KiB that I9 allows.
+SMALL_CHUNK = 12 << 10
+#: Chunk of a client that has just proven that it reads.
+FIRST_LARGE = 64 << 10
 #: Chunk of a client that keeps up.
 LARGE_CHUNK = 256 << 10
-#: Bytes that the kernel's socket buffers can take from a client that reads nothing (tcp_wmem and tcp_rmem maxima).
-UNPROVEN = 12 << 20
+#: Bytes after which quick sends prove that the client reads: more than the kernel takes for one that does not (unsent
+#: bytes are bounded by the listener's TCP_NOTSENT_LOWAT, a receiver that never read by its first window).
+UNPROVEN = 1 << 20
+#: Chunks that the server holds for one client that stalls (measured).
+BUFFERED = 8
 #: What all large chunks of a process may hold at once.
 MEMORY = 64 << 20
 #: A send that waits longer than this, in seconds, is a client's doing.
@@ -37,11 +42,21 @@ class Pumps:
     def __init__(self, stall_timeout: float) -> None:
         self._stall_timeout = stall_timeout
         self._active: set[Pump] = set()
+        #: Bytes of chunk size that clients who keep up have beyond the small one.
+        self._lent = 0
 
-    @property
-    def chunk(self) -> int:
-        """The largest chunk a pump may use now."""
-        return max(SMALL_CHUNK, min(LARGE_CHUNK, MEMORY // 8 // max(1, len(self._active))))
+    def lend(self, chunk: int) -> int:
+        """A larger chunk than `chunk` if there is memory for it; `give_back` returns it."""
+        larger = min(max(chunk * 2, FIRST_LARGE), LARGE_CHUNK)
+        if (self._lent + larger - chunk) * BUFFERED > MEMORY:
+            return chunk
+        self._lent += larger - chunk
+        return larger
+
+    def give_back(self, chunk: int) -> int:
+        """The small chunk, instead of `chunk`."""
+        self._lent -= chunk - SMALL_CHUNK
+        return SMALL_CHUNK
 
     async def watch(self) -> None:
         """Drops stalled clients, until cancelled. One timer for all: a timer per send would cost more than the send."""
@@ -75,6 +90,7 @@ class Pump:
         self._task: asyncio.Task[Any] | None = None
         self._gone = False
         self._sent = 0
+        self._limit = SMALL_CHUNK
         #: When the send that is under way began (monotonic), if one is.
         self.sending_since: float | None = None
 
@@ -104,6 +120,7 @@ class Pump:
             raise ClientGone from None
         finally:
             self._task = None
+            self._limit = self._pumps.give_back(self._limit)
             watcher.cancel()
         return self._sent
 
@@ -115,11 +132,10 @@ class Pump:
     async def _pump(self) -> None:
         plan, send = self._plan, self._send
         length = plan.length
-        limit = SMALL_CHUNK
         while True:
-            chunk = plan.take(limit)
+            chunk = plan.take(self._limit)
             if chunk is None:
-                chunk = await plan.next(limit)
+                chunk = await plan.next(self._limit)
             self._sent += len(chunk)
             more = bool(chunk) and self._sent != length
             began = self.sending_since = time.monotonic()
@@ -128,6 +144,6 @@ class Pump:
             if not more:
                 return
             if time.monotonic() - began > SLOW_SEND:
-                limit = SMALL_CHUNK
-            elif self._sent > UNPROVEN:
-                limit = min(limit * 2, self._pumps.chunk)
+                self._limit = self._pumps.give_back(self._limit)
+            elif self._sent > UNPROVEN and self._limit < LARGE_CHUNK:
+                self._limit = self._pumps.lend(self._limit)

@@ -14,6 +14,11 @@ from pyregistry.config import ConfigError, split_address
 
 #: The kernel takes the smaller of this and net.core.somaxconn.
 BACKLOG = 65535
+#: Bytes the kernel takes of a response before they can be sent. Without it a client that reads nothing holds
+#: tcp_wmem's maximum (4 MiB) of kernel memory, and looks like one that reads until that is full.
+UNSENT = 256 << 10
+#: linux/tcp.h; Python's socket module has no name for it before 3.12.
+_TCP_NOTSENT_LOWAT = 25
 
 _REASONS = {
     errno.EADDRINUSE: "another program listens there; stop it, or choose another port",
@@ -75,6 +80,7 @@ def _bound(family: socket.AddressFamily, target: Any, *, shared: bool = False) -
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, target[0] != "::")
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT)
         listener.bind(target)
     except OSError:
         listener.close()

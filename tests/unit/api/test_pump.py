@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from pyregistry.api.pump import LARGE_CHUNK, SMALL_CHUNK, UNPROVEN, ClientGone, Pumps
+from pyregistry.api.pump import BUFFERED, FIRST_LARGE, LARGE_CHUNK, MEMORY, SMALL_CHUNK, UNPROVEN, ClientGone, Pumps
 from pyregistry.errors import Cause, Failure
 
 
@@ -122,19 +122,13 @@ async def test_client_that_takes_nothing_is_dropped() -> None:
     await asyncio.gather(watch, return_exceptions=True)
 
 
-async def test_many_pumps_share_the_memory_for_large_chunks() -> None:
+def test_memory_for_large_chunks_is_bounded_and_comes_back() -> None:
     pumps = Pumps(60.0)
-    clients = [Client() for _ in range(200)]
-    for client in clients:
-        client.block = asyncio.Event()
-    tasks = [
-        asyncio.create_task(pumps.send(cast("Any", FakePlan(1_000_000)), client.send, client.receive))
-        for client in clients
-    ]
-    for client in clients:
-        await client.began.wait()
-    assert SMALL_CHUNK <= pumps.chunk < LARGE_CHUNK
-    for client in clients:
-        client.leave.set()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert pumps.chunk == LARGE_CHUNK
+    chunks = [SMALL_CHUNK] * 200
+    for _ in range(3):
+        chunks = [pumps.lend(chunk) for chunk in chunks]
+    assert sum(chunk - SMALL_CHUNK for chunk in chunks) * BUFFERED <= MEMORY
+    assert {SMALL_CHUNK, FIRST_LARGE} == set(chunks)
+    assert min(chunks) == SMALL_CHUNK
+    assert {pumps.give_back(chunk) for chunk in chunks} == {SMALL_CHUNK}
+    assert pumps.lend(SMALL_CHUNK) > SMALL_CHUNK
