@@ -135,11 +135,13 @@ impl Plan {
             let mut buffer = vec![0; length];
             let count = match (self.take(&mut buffer)?, &mut self.body) {
                 (Some(count), _) => count,
-                (None, Body::Stored(stored)) => {
-                    let (back, count) = stored.read(buffer).await?;
-                    buffer = back;
-                    count
-                }
+                (None, Body::Stored(stored)) => match stored.read(buffer).await? {
+                    Some((read, count)) => {
+                        buffer = read;
+                        count
+                    }
+                    None => continue,
+                },
                 (None, Body::Through(_)) => continue,
             };
             buffer.truncate(count);
@@ -227,11 +229,11 @@ impl Stored {
         Ok((done > 0).then_some(done))
     }
 
-    /// Reads on the blocking pool: the disk has to be waited for.
-    async fn read(&mut self, mut buffer: Vec<u8>) -> Result<(Vec<u8>, usize), Failure> {
+    /// Reads on the blocking pool, as the disk has to be waited for. None: there is nothing to read after all.
+    async fn read(&mut self, mut buffer: Vec<u8>) -> Result<Option<(Vec<u8>, usize)>, Failure> {
         let held = Arc::clone(&self.held);
         let Ahead::Part(position, Window { file: Some(file), .. }, most) = self.ahead()? else {
-            return Ok((buffer, 0));
+            return Ok(None);
         };
         let offset = *position;
         let most = most.min(buffer.len());
@@ -246,7 +248,7 @@ impl Stored {
             return Err(short(&name.to_string(), offset));
         }
         *position += count as u64;
-        Ok((buffer, count))
+        Ok(Some((buffer, count)))
     }
 
     /// Waits until there is something to take, or the end.

@@ -132,10 +132,11 @@ impl Reader {
     }
 
     /// The body of a response. No ranges: the whole. One: its bytes. Several: multipart/byteranges (RFC 9110 section 14.6), framed
-    /// with `boundary`. Ranges are (start, end) with `end` exclusive, inside the size; where the size is unknown they are ignored.
+    /// with `boundary` (or `part`, which is for tests: a boundary should be unguessable). Ranges are (start, end) with `end`
+    /// exclusive, inside the size; where the size is unknown they are ignored.
     ///
     /// A whole body, and one range from 0 to the end, holds its last block back until the digest was verified (I4).
-    pub fn plan(&self, ranges: &[(u64, u64)], boundary: &str) -> Plan {
-        Plan::stored(Arc::clone(&self.held), ranges, boundary)
+    pub fn plan(&self, ranges: &[(u64, u64)], boundary: Option<&str>) -> Plan {
+        Plan::stored(Arc::clone(&self.held), ranges, boundary.unwrap_or("part"))
     }
 }

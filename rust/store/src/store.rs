@@ -128,11 +128,14 @@ impl Store {
     }
 
     /// A reader of the fill of `digest`, in flight here or elsewhere, or yet to begin. It gets bytes only while some task of this
-    /// process awaits `own_or_follow` or runs the fill that it returned.
-    pub fn attach(&self, digest: &Digest) -> Reader {
+    /// process awaits `own_or_follow` or runs the fill that it returned. Fails once the store is closed, as nobody would.
+    pub fn attach(&self, digest: &Digest) -> Result<Reader, Failure> {
+        if *self.inner.closing.borrow() {
+            return Err(self.inner.closed());
+        }
         let generation = self.inner.table.attach(digest);
         self.inner.sweeper.wake();
-        Reader::new(Held::filling(Arc::clone(&self.inner), generation))
+        Ok(Reader::new(Held::filling(Arc::clone(&self.inner), generation)))
     }
 
     /// Whether readers of this process wait for a fill of `digest` that has no outcome yet.

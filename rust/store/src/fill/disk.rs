@@ -195,10 +195,7 @@ impl Disk {
         let algorithm = self.generation.digest.algorithm();
         let boot = clock::boot_id()?;
         let state = State::open(&self.folder, true)?.filter(|state| state.is_of(boot));
-        let mut past = Past {
-            unused: self.folder.data_numbers()?.into_iter().max().map_or(0, |number| number + 1),
-            ..Past::default()
-        };
+        let mut past = Past { unused: self.unused()?, ..Past::default() };
         if let Some(state) = &state {
             let newest = state.newest_mark();
             let mark =
@@ -217,6 +214,14 @@ impl Disk {
         }
         self.recalled.state = state;
         Ok(past)
+    }
+
+    /// A data number that was never used before, even if the folder was removed since: a follower that mapped an older `state` must
+    /// not find the data of another.
+    fn unused(&self) -> Result<u64, Failure> {
+        let past = self.folder.data_numbers()?.into_iter().max().map_or(0, |number| number + 1);
+        let now = u64::try_from(clock::since_boot().as_nanos()).unwrap_or(u64::MAX);
+        Ok(now.max(past))
     }
 
     /// A mark whose midstate and bytes are there.

@@ -126,33 +126,46 @@ impl Followed {
         if self.state.is_none() {
             self.open()?;
         }
-        if let Some(state) = &self.state {
-            // Before the lock: a generation's readers must see how it ended, not what came after.
-            let outcome = state.outcome();
-            if self.data.is_none() {
-                let path = self.folder.data(state.data());
-                self.data = match fs::open(&path)? {
-                    Some(file) => Some(Data::new(file, &path)?),
-                    None => None,
-                };
-            }
-            let (size, frontier, answered) = (state.size(), state.frontier(), state.answered());
-            if !self.generation.show(self.data.as_ref(), size, frontier, answered) {
-                return Err(Failure::interrupted(format!(
-                    "{}: the fill began anew; ask again",
-                    self.generation.digest
-                )));
-            }
-            if let Some(outcome) = outcome {
-                return Ok(Some(Found::Outcome(outcome)));
-            }
-            if waited_for && self.wanted.is_none_or(|at| at.elapsed() >= WANT_EVERY) {
-                state.want();
-                self.wanted = Some(Instant::now());
-            }
+        if let Some(found) = self.see()? {
+            return Ok(Some(found));
         }
-        let lock = store.locks.try_lock(self.generation.digest.lock_key())?;
-        Ok(lock.map(Found::Lock))
+        if let Some(state) = &self.state
+            && waited_for
+            && self.wanted.is_none_or(|at| at.elapsed() >= WANT_EVERY)
+        {
+            state.want();
+            self.wanted = Some(Instant::now());
+        }
+        let Some(lock) = store.locks.try_lock(self.generation.digest.lock_key())? else {
+            return Ok(None);
+        };
+        // An owner records its outcome before it lets go: a generation's readers must see that, not what comes after.
+        Ok(Some(self.see()?.unwrap_or(Found::Lock(lock))))
+    }
+
+    /// Shows this process's readers what the owner has stored, and answers its outcome.
+    fn see(&mut self) -> Result<Option<Found>, Failure> {
+        let Some(state) = &self.state else {
+            return Ok(None);
+        };
+        let outcome = state.outcome();
+        if self.data.is_none() {
+            let path = self.folder.data(state.data());
+            self.data = match fs::open(&path)? {
+                Some(file) => Some(Data::new(file, &path)?),
+                // Committed in this moment, or lost.
+                None => None,
+            };
+        }
+        let (size, frontier, answered) = (state.size(), state.frontier(), state.answered());
+        if !self.generation.show(self.data.as_ref(), size, frontier, answered) {
+            return Err(Failure::interrupted(format!("{}: the fill began anew; ask again", self.generation.digest)));
+        }
+        if let (Some(Outcome::Committed), Some(data), Some(size)) = (&outcome, &self.data, size) {
+            // Verified bytes are good even if the blob's name is gone again.
+            self.generation.commit(data, size);
+        }
+        Ok(outcome.map(Found::Outcome))
     }
 
     /// Maps `state`, unless it tells of the past: another boot, or a failure that has had its time and awaits the next owner.

@@ -99,6 +99,10 @@ async fn own_or_follow(driving: Driving) -> Result<Option<Fill>, Failure> {
                     _ = closing.wait_for(|closing| *closing) => Found::Failed(store.closed()),
                 };
                 let saw = match found {
+                    Found::Outcome(_) if generation.has_ended() => {
+                        store.table.committed(generation);
+                        return Ok(None);
+                    }
                     Found::Outcome(outcome) => Saw::Outcome(outcome),
                     Found::Failed(failure) => Saw::Failed(failure),
                     Found::Lock(lock) => {

@@ -1,0 +1,10 @@
+//! What the store promises, through its public interface.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+mod bodies;
+mod fills;
+mod kills;
+mod outcomes;
+mod workers;
