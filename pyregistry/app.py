@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 from pyregistry.api.api import Api
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
     from pyregistry.api.asgi import Receive, Scope, Send
     from pyregistry.config import Config
-
-log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
@@ -64,12 +61,8 @@ class App:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         async with contextlib.AsyncExitStack() as stack:
             await receive()
-            try:
-                await stack.enter_async_context(self._serving())
-            except Exception as error:
-                log.exception("worker %d cannot start", self._slot)
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
+            # What goes wrong here leaves by itself: the worker tells main, and main tells people.
+            await stack.enter_async_context(self._serving())
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})

@@ -240,9 +240,6 @@ class Fetcher:
                 failure = error
                 if error.cause is Cause.DENIED:
                     continue  # the upstream raises it again if it knows nothing better to send
-                if error.cause is Cause.NOT_FOUND and base + 1 < upstream.base_count:
-                    base += 1
-                    continue
                 fruitless = fruitless + 1 if fill.frontier == frontier else 0
                 if not error.retryable or fruitless >= max(self._attempts, upstream.base_count):
                     raise
@@ -298,11 +295,19 @@ class Fetcher:
                 retry_after=5,
             )
         await self._pass_through.acquire()
+        failure: Failure | None = None
         try:
-            source = await self._upstreams[target.upstream].blob_source(target.path, digest)
-            plan = self._store.pass_through(source, digest)
-            await plan.begin()
+            while True:
+                source = await self._upstreams[target.upstream].blob_source(target.path, digest, failure=failure)
+                plan = self._store.pass_through(source, digest)
+                try:
+                    await plan.begin()
+                except Failure as error:
+                    if error.cause is not Cause.DENIED:
+                        raise
+                    failure = error  # the upstream raises it again if it knows nothing better to send
+                else:
+                    return Opened(Result.MISS, None, plan, self._pass_through)
         except BaseException:
             self._pass_through.release()
             raise
-        return Opened(Result.MISS, None, plan, self._pass_through)

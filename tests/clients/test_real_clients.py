@@ -50,11 +50,13 @@ def mirror(registry: Distribution, tmp_path_factory: pytest.TempPathFactory) -> 
         yield server
 
 
-def snippet(page: str, language: str) -> str:
-    """The first fenced block of this language in a page of the guide."""
-    found = re.search(rf"```{language}\n(.*?)```", (GUIDE / page).read_text(), re.DOTALL)
-    assert found is not None, f"{page} has no {language} block"
-    return found[1]
+def snippet(page: str, marker: str, host: str) -> str:
+    """The last fenced block with `marker` in a page of the guide, for a mirror at `host`."""
+    blocks = [
+        block for block in re.findall(r"```\w+\n(.*?)```", (GUIDE / page).read_text(), re.DOTALL) if marker in block
+    ]
+    assert blocks, f"{page} has no block with {marker}"
+    return str(blocks[-1]).replace("mirror.example:5000", host)
 
 
 @pytest.mark.parametrize("repository", ["team/oci", "team/docker"])
@@ -88,10 +90,9 @@ def test_crane_sees_the_same_digests(
 
 def test_containerd_asks_by_namespace(registry: Distribution, images: dict[str, Image], tmp_path: Path) -> None:
     """Its names carry no prefix: only `?ns=ghcr.io` leads to the right upstream."""
-    hosts = snippet("containerd.md", "toml")
     (tmp_path / "containerd").mkdir()
     with Serve(tmp_path / "root", {"docker.io": NOWHERE, "ghcr.io": registry.url}) as server:
-        text = re.sub(r"http://[^\"]+", server.url, hosts)
+        text = snippet("containerd.md", "[host.", server.host)
         assert server.url in text
         with Containerd(tmp_path / "containerd", {"ghcr.io": text}) as containerd:
             for repository, made in images.items():
@@ -102,7 +103,7 @@ def test_containerd_asks_by_namespace(registry: Distribution, images: dict[str, 
 
 
 def test_podman_pulls_by_prefix(mirror: Serve, images: dict[str, Image], tmp_path: Path) -> None:
-    text = re.sub(r"127\.0\.0\.1:5000", mirror.host, snippet("podman.md", "toml"))
+    text = snippet("podman.md", "[[registry.mirror]]", mirror.host)
     assert mirror.host in text
     conf = tmp_path / "registries.conf"
     conf.write_text(text)

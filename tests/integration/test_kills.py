@@ -17,14 +17,13 @@ LAYER = 64 << 20
 OVERLAP = 16 << 20
 
 
-def owner_of(server: Serve, upstream: Upstream) -> int:
-    """The worker that has a connection to the upstream."""
-    port = int(upstream.host.rpartition(":")[2])
+def owner_of(server: Serve) -> int:
+    """The worker that writes the fill: the only one with a descriptor to write its data by."""
     for pid in server.workers():
-        for connection in psutil.Process(pid).net_connections("tcp"):
-            if connection.raddr and connection.raddr.port == port and connection.status == "ESTABLISHED":
+        for file in psutil.Process(pid).open_files():
+            if "/fills/" in file.path and "/data" in file.path and file.mode != "r":
                 return pid
-    raise AssertionError("no worker is connected to the upstream")
+    raise AssertionError("no worker writes a fill")
 
 
 async def through_every_worker(server: Serve, path: str, expect: Any, count: int = 16) -> list[asyncio.Task[Reply]]:
@@ -46,7 +45,7 @@ def test_killed_owner_is_succeeded(percent: int, upstream_process: Upstream, ser
     async def scenario() -> None:
         tasks = await through_every_worker(server, f"/v2/team/app/blobs/{layer.digest}", layer)
         await asyncio.to_thread(upstream_process.wait_held, "hold", 1)
-        victim = await asyncio.to_thread(owner_of, server, upstream_process)
+        victim = await asyncio.to_thread(owner_of, server)
         await asyncio.to_thread(server.kill_worker, victim)
         upstream_process.release("hold")
         replies = await asyncio.gather(*tasks)
