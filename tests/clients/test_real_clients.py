@@ -6,6 +6,7 @@ The client configurations are the ones of `docs/guide/`, with this test's addres
 import json
 import re
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -107,9 +108,11 @@ def test_podman_pulls_by_prefix(mirror: Serve, images: dict[str, Image], tmp_pat
     assert mirror.host in text
     conf = tmp_path / "registries.conf"
     conf.write_text(text)
-    own = ["--root", str(tmp_path / "root"), "--runroot", str(tmp_path / "run"), "--storage-driver", "vfs"]
-    run("podman", *own, "pull", "ghcr.io/team/files:v1", CONTAINERS_REGISTRIES_CONF=str(conf))
-    shown = run("podman", *own, "image", "inspect", "ghcr.io/team/files:v1", CONTAINERS_REGISTRIES_CONF=str(conf))
+    # podman takes no run root of more than 50 characters.
+    with tempfile.TemporaryDirectory(prefix="podman-") as short:
+        own = ["--root", str(tmp_path / "root"), "--runroot", short, "--storage-driver", "vfs"]
+        run("podman", *own, "pull", "ghcr.io/team/files:v1", CONTAINERS_REGISTRIES_CONF=str(conf))
+        shown = run("podman", *own, "image", "inspect", "ghcr.io/team/files:v1", CONTAINERS_REGISTRIES_CONF=str(conf))
     assert json.loads(shown)[0]["Digest"] == images["team/files"].digest
     assert any("containers/" in (line.get("user_agent") or "") for line in mirror.log_lines)
 
