@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 
-import pytest
+from tests.support.tools import find
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,7 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 def run(url: str, *, connections: int = 16, seconds: int = 3, script: str | None = None) -> Load:
     """Loads `url` over keep-alive connections for so long; any answer that is not 2xx fails."""
-    path = shutil.which("wrk")
-    if path is None:
-        pytest.skip("wrk is not installed (apt-get install wrk)")
+    path = find("wrk")
     command = [path, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         if script is not None:
