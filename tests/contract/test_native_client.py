@@ -223,3 +223,13 @@ def test_a_fork_after_the_threads_began_is_told() -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         timeout=30,
     )
+
+
+async def test_proxy_variables_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with BlobServer(b"hello") as proxy, BlobServer(b"direct") as direct:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        client = Client(user_agent="t")
+        assert (await client.request("GET", "http://registry.example/v2/", [])).body == b"hello"
+        assert proxy.asked[0].path == "http://registry.example/v2/"
+        assert (await client.request("GET", direct.url, [])).body == b"direct"

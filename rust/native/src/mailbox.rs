@@ -73,14 +73,16 @@ impl Mailbox {
         }
     }
 
-    fn deliver(&self, py: Python<'_>) -> PyResult<()> {
+    fn deliver(&self, py: Python<'_>) {
         // Answered before the letters are taken: a later letter rings again. Fails only where nobody rang.
         let _ = self.bell.read();
         let letters = std::mem::take(&mut *lock(&self.letters));
         for (future, outcome) in letters {
-            complete(future.bind(py), outcome)?;
+            if let Err(error) = complete(future.bind(py), outcome) {
+                // One future's trouble must not keep the others waiting.
+                error.write_unraisable(py, Some(future.bind(py)));
+            }
         }
-        Ok(())
     }
 }
 
@@ -103,8 +105,8 @@ struct Postman(Arc<Mailbox>);
 
 #[pymethods]
 impl Postman {
-    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.deliver(py)
+    fn __call__(&self, py: Python<'_>) {
+        self.0.deliver(py);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -134,6 +135,20 @@ struct Steps {
 
 #[pymethods]
 impl Steps {
+    /// A task that awaits is reached from the future that it sleeps on: a cycle, when both are forgotten.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(wait) = self.wait.try_lock()
+            && let Some(wait) = &*wait
+        {
+            visit.call(wait)?;
+        }
+        visit.call(&self.plan)
+    }
+
+    fn __clear__(&self) {
+        drop(self.slot().take());
+    }
+
     fn __iter__(slf: Py<Self>) -> Py<Self> {
         slf
     }

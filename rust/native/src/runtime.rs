@@ -9,8 +9,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Network and timers only: hashing and files go to the blocking threads.
 const WORKERS: usize = 2;
-/// Blocking threads wait for disks: readers that miss the page cache, and one step of each fill.
-const BLOCKING: usize = 64;
+/// Blocking threads wait for disks (readers that miss the page cache, steps of fills) and for name servers, which can hang.
+const BLOCKING: usize = 128;
 
 static RUNTIME: OnceLock<(u32, Runtime)> = OnceLock::new();
 
