@@ -18,12 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from pyregistry._native import Client
 from pyregistry.errors import Cause, Failure
-from tests.contract.blob_server import Asked, BlobServer
-
-
-@pytest.fixture
-def client() -> Client:
-    return Client(user_agent="pyregistry-test", connect_timeout=5, progress_timeout=5)
+from tests.contract.native.blob_server import Asked, BlobServer
 
 
 async def test_an_answer_is_whole(client: Client) -> None:
@@ -192,7 +187,7 @@ def test_a_loop_that_closes_on_work_prints_nothing(runner: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         timeout=30,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
@@ -220,7 +215,7 @@ def test_a_fork_after_the_threads_began_is_told() -> None:
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         timeout=30,
     )
 
