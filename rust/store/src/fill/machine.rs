@@ -306,11 +306,10 @@ impl Machine {
                 Do::Record(Outcome::Committed)
             }
             (Do::Record(Outcome::Committed), _) => Do::Clear,
-            (Do::Clear | Do::Trim(_) | Do::Discard, _) => Do::Unlock,
 
+            (Do::Discard, _) => self.record(),
             (Do::Record(Outcome::Failed(failure)), _) if failure.cause == Cause::StorageFull => Do::Trim(self.frontier),
-            (Do::Record(Outcome::Failed(failure)), _) if !keeps_partial(failure.cause) => Do::Discard,
-            (Do::Record(Outcome::Failed(_)), _) => Do::Unlock,
+            (Do::Record(Outcome::Failed(_)) | Do::Clear | Do::Trim(_), _) => Do::Unlock,
             (_, Saw::Failed(failure)) => self.fail(failure),
             (at, saw) => self.fail(Failure::new(
                 Cause::Storage,
@@ -373,8 +372,17 @@ impl Machine {
     }
 
     fn fail(&mut self, failure: Failure) -> Do {
-        self.end = End::Failed(failure.clone());
-        Do::Record(Outcome::Failed(failure))
+        let discard = !keeps_partial(failure.cause);
+        self.end = End::Failed(failure);
+        // First, so that a power loss cannot bring back bytes whose generation is known to have failed.
+        if discard { Do::Discard } else { self.record() }
+    }
+
+    fn record(&self) -> Do {
+        match &self.end {
+            End::Failed(failure) => Do::Record(Outcome::Failed(failure.clone())),
+            _ => Do::Unlock,
+        }
     }
 
     fn leave(&mut self, end: End) -> Do {

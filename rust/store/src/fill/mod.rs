@@ -7,6 +7,10 @@ mod generation;
 mod machine;
 mod run;
 mod save;
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod status;
 

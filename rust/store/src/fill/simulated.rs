@@ -1,0 +1,571 @@
+//! A disk, a lock and processes in memory, on which the machine's steps are executed one by one; for `simulation.rs`.
+//!
+//! A blob has a handful of bytes, its midstate is the bytes themselves, and its last block is one byte. Whatever breaks an invariant
+//! is noted under its name.
+
+use std::collections::BTreeMap;
+
+use super::checkpoint::Save;
+use super::machine::{Do, End, Machine, Mark, Origin, Outcome, Past, PastState, Saw, Start};
+use crate::{Cause, Failure};
+
+/// What is to be brought.
+pub(super) const CONTENT: &[u8] = b"abcdefgh";
+
+/// How upstream and the disk behave from now on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Mode {
+    Honest,
+    NoSize,
+    OtherSize,
+    Lying,
+    TooLong,
+    Cut,
+    Full,
+    Broken,
+}
+
+#[derive(Clone, Default)]
+struct Inode {
+    bytes: Vec<u8>,
+    synced: Vec<u8>,
+    /// What readers were shown: must stay as it is.
+    shown: Vec<u8>,
+    /// Its generation is on record as failed its digest.
+    condemned: bool,
+}
+
+struct State {
+    boot: u32,
+    data: u64,
+    size: Option<u64>,
+    frontier: u64,
+    mark: (u64, Vec<u8>),
+    outcome: Option<Outcome>,
+    recent: bool,
+}
+
+#[derive(Clone, Default)]
+struct Folder {
+    state: Option<usize>,
+    checkpoint: Option<(Mark, Vec<u8>)>,
+    data: BTreeMap<u64, usize>,
+}
+
+#[derive(Default)]
+pub(super) struct World {
+    boot: u32,
+    numbers: u64,
+    inodes: Vec<Inode>,
+    states: Vec<State>,
+    folder: Folder,
+    /// What a power loss leaves of the folder.
+    durable: Folder,
+    pub blob: Option<usize>,
+    durable_blob: Option<usize>,
+    /// The name that the blob's file had before.
+    renamed: Option<(u64, usize)>,
+    lock: Option<usize>,
+    pub mode: Option<Mode>,
+    /// What a checkpoint promises to be there after a power loss.
+    promised: Option<Mark>,
+    rebooted: bool,
+    pub violations: Vec<(&'static str, String)>,
+}
+
+/// One process's work on the digest, with one reader of a whole body.
+pub(super) struct Process {
+    pub machine: Machine,
+    pub step: Do,
+    owned: Option<Owned>,
+    recalled: Past,
+    midstate: Vec<u8>,
+    follows: Option<usize>,
+    /// What this process's readers see: file, frontier, size, end.
+    file: Option<usize>,
+    frontier: u64,
+    size: Option<u64>,
+    end: Option<Result<(), Failure>>,
+    body: Vec<u8>,
+}
+
+struct Owned {
+    state: usize,
+    data: usize,
+    mark: Mark,
+    hash: Vec<u8>,
+    batch: Vec<u8>,
+    open: bool,
+    position: usize,
+    saving: Option<(Mark, Vec<u8>, usize)>,
+}
+
+impl Process {
+    pub(super) fn start() -> Self {
+        let (machine, step) = Machine::start("blob".into());
+        Self {
+            machine,
+            step,
+            owned: None,
+            recalled: Past::default(),
+            midstate: Vec::new(),
+            follows: None,
+            file: None,
+            frontier: 0,
+            size: None,
+            end: None,
+            body: Vec::new(),
+        }
+    }
+
+    pub(super) fn tell(&mut self, saw: Saw) {
+        self.step = self.machine.next(saw);
+    }
+
+    /// As `Generation::show`.
+    fn show(&mut self, file: Option<usize>, frontier: u64, size: Option<u64>) -> bool {
+        let same = self.file.is_none() || file.is_none() || self.file == file;
+        if same && self.end.is_none() {
+            self.file = self.file.or(file);
+            if self.file.is_some() {
+                self.frontier = self.frontier.max(frontier);
+            }
+            self.size = self.size.or(size);
+        }
+        same
+    }
+}
+
+impl World {
+    fn violated(&mut self, invariant: &'static str, what: impl Into<String>) {
+        self.violations.push((invariant, what.into()));
+    }
+
+    fn require(&mut self, holds: bool, invariant: &'static str, what: &str) {
+        if !holds {
+            self.violated(invariant, what);
+        }
+    }
+
+    /// One step of one process. Followers look once.
+    pub(super) fn step(&mut self, me: usize, process: &mut Process) {
+        let step = process.step.clone();
+        if let Some(saw) = self.execute(me, process, &step) {
+            process.tell(saw);
+        }
+        if let Do::End(end) = &process.step {
+            match end {
+                End::Committed if process.end.is_none() => process.end = Some(Ok(())),
+                End::Failed(failure) | End::Refused(failure) if process.end.is_none() => {
+                    process.end = Some(Err(failure.clone()));
+                }
+                _ => {}
+            }
+        }
+        self.check(process);
+    }
+
+    #[allow(clippy::too_many_lines)]
+    fn execute(&mut self, me: usize, process: &mut Process, step: &Do) -> Option<Saw> {
+        let saw = match step {
+            Do::Look => {
+                if let Some(blob) = self.blob {
+                    let size = self.inodes[blob].bytes.len() as u64;
+                    if process.show(Some(blob), size, Some(size)) {
+                        process.end.get_or_insert(Ok(()));
+                    } else {
+                        process.end.get_or_insert(Err(Failure::interrupted("another generation")));
+                    }
+                }
+                Saw::Blob(self.blob.is_some())
+            }
+            Do::Lock => Saw::Lock(self.try_lock(me)),
+            Do::Recall => Saw::Past(self.recall(process)),
+            Do::Prepare(start) => self.prepare(process, *start),
+            Do::Follow => return self.follow(me, process),
+            Do::Ask(offset) => self.ask(process, *offset),
+            Do::Receive => self.receive(process),
+            Do::Break(_) => Saw::Again,
+            Do::Unlock => {
+                process.owned = None;
+                self.lock = None;
+                Saw::Done
+            }
+            Do::Clear => {
+                self.folder = Folder::default();
+                self.promised = None;
+                // Nothing says when a removal is durable: at once, for what comes after needs it least.
+                self.durable = Folder::default();
+                Saw::Done
+            }
+            Do::End(_) => return None,
+            _ => self.own(process, step),
+        };
+        Some(saw)
+    }
+
+    fn try_lock(&mut self, me: usize) -> bool {
+        let free = self.lock.is_none();
+        if free {
+            self.lock = Some(me);
+        }
+        free
+    }
+
+    fn recall(&self, process: &mut Process) -> Past {
+        let there = |mark: &Mark| {
+            let inode = self.folder.data.get(&mark.data);
+            inode.is_some_and(|inode| self.inodes[*inode].bytes.len() as u64 >= mark.offset)
+        };
+        let mut past = Past { unused: self.numbers, ..Past::default() };
+        if let Some(state) = self.folder.state.map(|id| &self.states[id]).filter(|state| state.boot == self.boot) {
+            let mark = Mark { data: state.data, offset: state.mark.0, size: state.size };
+            process.midstate.clone_from(&state.mark.1);
+            past.state = Some(PastState {
+                frontier: state.frontier,
+                mark: Some(mark).filter(there),
+                outcome: state.outcome.clone(),
+                recent: state.recent,
+            });
+        } else if let Some((mark, midstate)) = &self.folder.checkpoint {
+            process.midstate.clone_from(midstate);
+            past.checkpoint = Some(*mark).filter(there);
+        }
+        process.recalled = past.clone();
+        past
+    }
+
+    fn prepare(&mut self, process: &mut Process, start: Start) -> Saw {
+        let old = self.folder.state;
+        if let Some(state) = process.recalled.state.as_ref() {
+            let answers = state.recent && matches!(state.outcome, Some(Outcome::Failed(_)));
+            self.require(!answers, "i6", "a generation began while a failure answers");
+        }
+        if let (Some(old), true) = (old, start.supersede) {
+            self.states[old].outcome = Some(Outcome::Failed(Failure::interrupted("lost")));
+        }
+        let data = if start.origin == Origin::Nothing {
+            self.folder.checkpoint = None;
+            self.folder.data.clear();
+            self.numbers += 1;
+            self.inodes.push(Inode::default());
+            self.folder.data.insert(start.mark.data, self.inodes.len() - 1);
+            process.midstate.clear();
+            self.inodes.len() - 1
+        } else {
+            self.folder.data[&start.mark.data]
+        };
+        if self.rebooted
+            && let Some(promised) = self.promised
+        {
+            let kept = start.mark.data == promised.data && start.mark.offset >= promised.offset;
+            self.require(kept, "i5", "a durable checkpoint was not used");
+        }
+        self.rebooted = false;
+        self.promised = self.promised.filter(|promised| promised.data == start.mark.data);
+        let condemned = self.inodes[data].condemned;
+        self.require(!condemned, "i4", "bytes that failed their digest are used again");
+        let shown = self.inodes[data].shown.len() as u64;
+        self.require(start.mark.offset >= shown, "i5", "bytes that were shown are fetched again");
+        let state = match old.filter(|_| start.takeover) {
+            Some(state) => state,
+            None => {
+                self.states.push(State {
+                    boot: self.boot,
+                    data: start.mark.data,
+                    size: start.mark.size,
+                    frontier: 0,
+                    mark: (start.mark.offset, process.midstate.clone()),
+                    outcome: None,
+                    recent: false,
+                });
+                self.folder.state = Some(self.states.len() - 1);
+                self.states.len() - 1
+            }
+        };
+        process.owned = Some(Owned {
+            state,
+            data,
+            mark: start.mark,
+            hash: process.midstate.clone(),
+            batch: Vec::new(),
+            open: true,
+            position: 0,
+            saving: None,
+        });
+        self.publish(process, start.mark.offset);
+        if process.file == Some(data) {
+            Saw::Done
+        } else {
+            process.owned = None;
+            Saw::Failed(Failure::interrupted("began anew"))
+        }
+    }
+
+    fn publish(&mut self, process: &mut Process, frontier: u64) {
+        let Some(owned) = &process.owned else { return };
+        let (state, data) = (&mut self.states[owned.state], owned.data);
+        state.frontier = frontier;
+        let size = state.size;
+        let inode = &mut self.inodes[data];
+        let end = usize::try_from(frontier).unwrap();
+        if inode.shown.len() < end {
+            inode.shown = inode.bytes[..end].to_vec();
+        }
+        process.show(Some(data), frontier, size);
+    }
+
+    fn follow(&mut self, me: usize, process: &mut Process) -> Option<Saw> {
+        if process.follows.is_none() {
+            process.follows = self.folder.state.filter(|id| {
+                let state = &self.states[*id];
+                let past = matches!(state.outcome, Some(Outcome::Failed(_))) && !state.recent;
+                state.boot == self.boot && !past
+            });
+        }
+        if let Some(outcome) = self.see(process) {
+            return Some(outcome);
+        }
+        if !self.try_lock(me) {
+            return None;
+        }
+        let outcome = self.see(process);
+        if outcome.is_some() {
+            self.lock = None;
+        }
+        Some(outcome.unwrap_or(Saw::Lock(true)))
+    }
+
+    fn see(&self, process: &mut Process) -> Option<Saw> {
+        let state = &self.states[process.follows?];
+        let file = self.folder.data.get(&state.data).copied();
+        if !process.show(file, state.frontier, state.size) {
+            return Some(Saw::Failed(Failure::interrupted("began anew")));
+        }
+        if state.outcome == Some(Outcome::Committed) && process.file.is_some() {
+            process.end.get_or_insert(Ok(()));
+        }
+        state.outcome.clone().map(Saw::Outcome)
+    }
+
+    fn ask(&mut self, process: &mut Process, offset: u64) -> Saw {
+        let all = CONTENT.len() as u64;
+        if let Some(owned) = &mut process.owned {
+            owned.position = usize::try_from(offset).unwrap();
+        }
+        match self.mode {
+            Some(Mode::NoSize) => Saw::Begun(None),
+            Some(Mode::OtherSize) => Saw::Begun(Some(all - 2)),
+            Some(Mode::Cut) if offset % 2 == 1 => Saw::Broke(Failure::new(Cause::Unreachable, "cut")),
+            _ => Saw::Begun(Some(all)),
+        }
+    }
+
+    fn receive(&mut self, process: &mut Process) -> Saw {
+        let Some(owned) = &mut process.owned else { return Saw::Ended };
+        let mut source = CONTENT.to_vec();
+        match self.mode {
+            Some(Mode::Lying) => source[3] = b'X',
+            Some(Mode::TooLong) => source.extend_from_slice(b"and more"),
+            Some(Mode::Cut) if owned.position % 3 == 2 => return Saw::Broke(Failure::new(Cause::Unreachable, "cut")),
+            _ => {}
+        }
+        let end = (owned.position + 1 + owned.position % 3).min(source.len());
+        if owned.position >= end {
+            return Saw::Ended;
+        }
+        owned.batch = source[owned.position..end].to_vec();
+        owned.position = end;
+        Saw::Received(owned.batch.len() as u64)
+    }
+
+    /// The steps of an owner.
+    fn own(&mut self, process: &mut Process, step: &Do) -> Saw {
+        let Some(owned) = &mut process.owned else {
+            self.violated("i2", format!("{step:?} without owning"));
+            return Saw::Done;
+        };
+        let inode = &mut self.inodes[owned.data];
+        match step {
+            Do::Size(size) => {
+                self.states[owned.state].size = *size;
+                owned.mark.size = *size;
+                process.size = *size;
+            }
+            Do::Write => match self.mode {
+                Some(Mode::Full) => return Saw::Failed(Failure::new(Cause::StorageFull, "full")),
+                Some(Mode::Broken) => return Saw::Failed(Failure::new(Cause::Storage, "broken")),
+                _ => {
+                    let batch = std::mem::take(&mut owned.batch);
+                    write(inode, owned.mark.offset, &batch);
+                    owned.hash.extend_from_slice(&batch);
+                }
+            },
+            Do::Mark(offset) => {
+                owned.mark.offset = *offset;
+                self.states[owned.state].mark = (*offset, owned.hash.clone());
+            }
+            Do::Publish(frontier) => self.publish(process, *frontier),
+            Do::Close(size) => {
+                inode.bytes.truncate(usize::try_from(*size).unwrap());
+                owned.open = false;
+                owned.saving = None;
+            }
+            Do::Verify => return Saw::Right(owned.hash == CONTENT),
+            Do::Sync => inode.synced = inode.bytes.clone(),
+            Do::Rename => {
+                self.blob = Some(owned.data);
+                self.renamed = self.folder.data.remove_entry(&owned.mark.data);
+            }
+            Do::SyncFolder => self.durable_blob = self.blob,
+            Do::Record(outcome) => {
+                let state = &mut self.states[owned.state];
+                state.outcome = Some(outcome.clone());
+                state.recent = true;
+                process.end = Some(match outcome {
+                    Outcome::Committed => Ok(()),
+                    Outcome::Failed(failure) => Err(failure.clone()),
+                });
+                if let Outcome::Failed(failure) = outcome {
+                    inode.condemned |= failure.cause == Cause::DigestMismatch;
+                }
+            }
+            Do::Trim(frontier) => inode.bytes.truncate(usize::try_from(*frontier).unwrap()),
+            Do::Discard => {
+                self.folder.data.clear();
+                self.folder.checkpoint = None;
+                self.durable = self.folder.clone();
+                self.promised = None;
+                owned.saving = None;
+            }
+            other => self.violated("i2", format!("{other:?} is no step of an owner")),
+        }
+        Saw::Done
+    }
+
+    /// One step of a durable checkpoint beside the fill.
+    pub(super) fn save(&mut self, process: &mut Process) {
+        let between = !matches!(process.step, Do::Write | Do::Mark(_) | Do::Close(_)) && process.end.is_none();
+        let Some(owned) = process.owned.as_mut().filter(|owned| owned.open && between) else {
+            return;
+        };
+        let (mark, midstate, done) = owned.saving.take().unwrap_or((owned.mark, owned.hash.clone(), 0));
+        match Save::ORDER[done] {
+            Save::SyncData => self.inodes[owned.data].synced = self.inodes[owned.data].bytes.clone(),
+            Save::WriteFresh => {}
+            Save::Rename => self.folder.checkpoint = Some((mark, midstate.clone())),
+            Save::SyncFolder => {
+                self.durable = self.folder.clone();
+                self.promised = Some(mark);
+            }
+        }
+        if done + 1 < Save::ORDER.len() {
+            owned.saving = Some((mark, midstate, done + 1));
+        }
+    }
+
+    /// A process is gone, at any moment: a batch may have reached the file in part.
+    pub(super) fn kill(&mut self, me: usize, process: &Process) {
+        if let Some(owned) = process.owned.as_ref().filter(|_| process.step == Do::Write) {
+            let half = owned.batch.len() / 2;
+            write(&mut self.inodes[owned.data], owned.mark.offset, &owned.batch[..half]);
+        }
+        if self.lock == Some(me) {
+            self.lock = None;
+        }
+    }
+
+    /// Power is lost, and with it what was not synced, as chance has it. No process lives.
+    pub(super) fn reboot(&mut self, chance: u8) {
+        self.boot += 1;
+        self.lock = None;
+        self.rebooted = true;
+        for inode in &mut self.inodes {
+            inode.shown.clear();
+            match chance & 3 {
+                0 => inode.bytes.clone_from(&inode.synced),
+                1 => {
+                    let length = inode.bytes.len();
+                    inode.bytes.clone_from(&inode.synced);
+                    inode.bytes.resize(length.max(inode.synced.len()), 0);
+                }
+                _ => inode.synced.clone_from(&inode.bytes),
+            }
+        }
+        if chance & 4 == 0 {
+            self.folder = self.durable.clone();
+        }
+        if chance & 8 == 0 {
+            // The file has one of its two names.
+            if self.blob != self.durable_blob {
+                self.folder.data.extend(self.renamed);
+            }
+            self.blob = self.durable_blob;
+        }
+        self.folder.data.retain(|_, inode| Some(*inode) != self.blob);
+        self.durable = self.folder.clone();
+        self.durable_blob = self.blob;
+    }
+
+    /// Failures have had their time.
+    pub(super) fn expire(&mut self) {
+        for state in &mut self.states {
+            state.recent = false;
+        }
+    }
+
+    pub(super) fn evict(&mut self) {
+        self.blob = None;
+        self.durable_blob = None;
+    }
+
+    /// A client reads as far as it may; a body that ended well is the whole content.
+    pub(super) fn read(&mut self, process: &mut Process) {
+        let limit = match (&process.end, process.size) {
+            (Some(Err(_)), _) => return,
+            (Some(Ok(())), _) => process.frontier,
+            (None, Some(size)) => process.frontier.min(size.saturating_sub(1)),
+            (None, None) => process.frontier.saturating_sub(1),
+        };
+        let Some(file) = process.file else { return };
+        let (from, to) = (process.body.len(), usize::try_from(limit).unwrap());
+        if from < to {
+            process.body.extend_from_slice(&self.inodes[file].bytes[from..to]);
+        }
+        let whole = process.end.is_some() || Some(process.body.len() as u64) == process.size;
+        self.require(!whole || process.body == CONTENT, "i4", "a body ended well with wrong bytes");
+    }
+
+    /// What must hold at every moment.
+    fn check(&mut self, process: &Process) {
+        if let Some(blob) = self.blob {
+            let complete = self.inodes[blob].bytes == CONTENT;
+            self.require(complete, "i1", "a committed file is not complete");
+            let written = process.owned.as_ref().is_some_and(|owned| owned.open && owned.data == blob);
+            self.require(!written, "i1", "a committed file can be written");
+        }
+        for inode in 0..self.inodes.len() {
+            let Inode { bytes, shown, .. } = &self.inodes[inode];
+            let kept = bytes.starts_with(shown);
+            self.require(kept, "i4", "bytes changed after they were shown");
+        }
+        if let Some(owned) = process.owned.as_ref().filter(|_| !matches!(process.step, Do::Mark(_))) {
+            let end = usize::try_from(owned.mark.offset).unwrap();
+            let same = self.inodes[owned.data].bytes.get(..end) == Some(&owned.hash[..]);
+            // A write that failed, or a batch under way, has no hash yet.
+            let settled = matches!(process.step, Do::Ask(_) | Do::Receive | Do::Close(_) | Do::Verify);
+            self.require(same || !settled, "i5", "the hash is not that of the bytes");
+        }
+    }
+
+    pub(super) fn owns(process: &Process) -> bool {
+        process.owned.is_some()
+    }
+}
+
+fn write(inode: &mut Inode, offset: u64, bytes: &[u8]) {
+    let start = usize::try_from(offset).unwrap();
+    let end = (start + bytes.len()).max(inode.bytes.len());
+    inode.bytes.resize(end, 0);
+    inode.bytes[start..start + bytes.len()].copy_from_slice(bytes);
+}
