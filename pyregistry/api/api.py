@@ -16,8 +16,8 @@ from pyregistry.api.respond import API_VERSION, send_error, send_json
 from pyregistry.api.routes import Endpoint, match, method_not_allowed
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.namespaces import UnknownRegistry
-from pyregistry.mirror.result import Result
 from pyregistry.oci.error_codes import ErrorCode
+from pyregistry.store.answers import Result
 from pyregistry.telemetry import logs
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Api:
         if exchange.result is not Result.STALE:
             exchange.result = Result.ERROR
         if exchange.status:
-            # The response has begun: ending it without its final message is what tells the client (DESIGN.md section 6).
+            # The response has begun: ending it without its final message is what tells the client (DESIGN.md 6).
             log.warning("response of %s cut short after %d bytes: %s", exchange.reference, exchange.sent, error)
             return
         await send_error(exchange.send, exchange.method, self._error(exchange, error))

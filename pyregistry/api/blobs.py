@@ -17,9 +17,9 @@ from pyregistry.api.respond import (
     send_bytes,
     start,
 )
-from pyregistry.mirror.result import Result
 from pyregistry.oci.digests import EMPTY_BLOBS
 from pyregistry.oci.error_codes import ErrorCode
+from pyregistry.store.answers import Result
 from pyregistry.store.content import parse_range
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pyregistry.api.exchange import Exchange
     from pyregistry.api.request import Request
     from pyregistry.api.routes import BlobRoute
-    from pyregistry.mirror.fetcher import Opened
     from pyregistry.oci.digests import Digest
+    from pyregistry.store.answers import Opened
     from pyregistry.store.content import Plan
 
 

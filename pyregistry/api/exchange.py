@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pyregistry.api.request import Request
     from pyregistry.errors import Cause
     from pyregistry.mirror.namespaces import Target
-    from pyregistry.mirror.result import Result
+    from pyregistry.store.answers import Result
 
 
 class Exchange:

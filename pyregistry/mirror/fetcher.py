@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyregistry.errors import Cause, Failure
-from pyregistry.mirror.result import Result
+from pyregistry.store.answers import Opened, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyregistry._native import Fill, Plan, Reader, Source, Store
+    from pyregistry._native import Fill, Source, Store
     from pyregistry.config import Config
     from pyregistry.mirror.namespaces import Target
     from pyregistry.mirror.single_flight import SingleFlight
@@ -41,22 +40,6 @@ _OF_ONE_SOURCE = frozenset(
 _RECORDED = frozenset({Cause.DIGEST_MISMATCH, Cause.STORAGE_FULL, Cause.STORAGE})
 #: How often a running fill's bytes are added to the metrics, in seconds.
 _REPORT_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Bytes of one digest: a reader, or (storage full) a plan of the whole body that cannot be cut into ranges."""
-
-    result: Result
-    reader: Reader | None
-    plan: Plan | None = None
-    #: Held while a plan without a reader is sent.
-    place: asyncio.Semaphore | None = None
-
-    def close(self) -> None:
-        """Gives up the place among the bodies passed through; for every opened blob, once its response has ended."""
-        if self.place is not None:
-            self.place.release()
 
 
 class Driver:

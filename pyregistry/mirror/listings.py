@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.freshness import Age
-from pyregistry.mirror.result import Result
+from pyregistry.store.answers import Result
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

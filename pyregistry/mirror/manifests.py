@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.freshness import Age
-from pyregistry.mirror.result import Result
 from pyregistry.oci.digests import algorithm, parse_digest
 from pyregistry.oci.manifests import ManifestError, UnsupportedManifest, parse_manifest
+from pyregistry.store.answers import Found, Result
 from pyregistry.store.metadata import ManifestFact
 
 if TYPE_CHECKING:
@@ -30,15 +29,6 @@ log = logging.getLogger(__name__)
 
 #: Bytes of a manifest that are read and hashed on the loop.
 _PARSED_INLINE = 256 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A manifest for a request, how it was had, and upstream's failure behind a stale answer."""
-
-    manifest: ManifestFact
-    result: Result
-    failure: Failure | None = None
 
 
 class Manifests:
