@@ -26,8 +26,9 @@ def command(
 
 async def _refresh(config: Config, image: str) -> str:
     from pyregistry.app import open_mirror  # noqa: PLC0415
+    from pyregistry.cli.survey import check_root  # noqa: PLC0415
     from pyregistry.config import ConfigError  # noqa: PLC0415
-    from pyregistry.mirror.namespaces import UnknownRegistry  # noqa: PLC0415
+    from pyregistry.mirror.namespaces import Namespaces, UnknownRegistry  # noqa: PLC0415
     from pyregistry.oci.references import InvalidReference, parse_image  # noqa: PLC0415
 
     try:
@@ -37,13 +38,14 @@ async def _refresh(config: Config, image: str) -> str:
     if named.digest is not None:
         raise ConfigError(f"{image}: a digest never changes; name a tag")
     tag = named.tag or "latest"
+    try:
+        name = f"{named.host}/{named.repository}" if named.host else named.repository
+        target = Namespaces(config).resolve(name, None)
+    except UnknownRegistry as error:
+        raise ConfigError(str(error)) from None
+    if target.hosted:
+        raise ConfigError(f"{image}: hosted here; there is no upstream to ask")
+    check_root(config.storage.root)
     async with open_mirror(config) as mirror:
-        try:
-            name = f"{named.host}/{named.repository}" if named.host else named.repository
-            target = mirror.namespaces.resolve(name, None)
-        except UnknownRegistry as error:
-            raise ConfigError(str(error)) from None
-        if target.hosted:
-            raise ConfigError(f"{image}: hosted here; there is no upstream to ask")
         manifest = await mirror.manifests.refresh(target, tag)
     return f"{target.repository}:{tag} is {manifest.digest}"

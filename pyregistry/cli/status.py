@@ -95,7 +95,7 @@ def _upstreams(seen: Survey) -> RenderableType:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("upstream")
-    for title in ("repositories", "requests", "hits", "served", "fetched", "saved", "asked", "quota left"):
+    for title in ("repos", "requests", "hits", "served", "fetched", "saved", "asked", "quota"):
         table.add_column(title, justify="right")
     repositories = seen.facts.repositories if seen.facts else {}
     names = sorted({*seen.upstreams, *(name for name in repositories if name)})

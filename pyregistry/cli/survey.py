@@ -81,8 +81,8 @@ class Survey:
         }
 
 
-def survey(root: Path) -> Survey:
-    """Looks at `root`. Raises ConfigError if it is no storage root."""
+def check_root(root: Path) -> None:
+    """Raises ConfigError if nothing was ever served from `root`: a mistyped folder must not become a storage root."""
     try:
         # The first is the store's; the second is there a little earlier, when `serve` begins.
         known = (root / "VERSION").exists() or (root / "serve.lock").exists()
@@ -90,6 +90,11 @@ def survey(root: Path) -> Survey:
         raise ConfigError(f"storage.root: cannot read {root}: {error.strerror}") from None
     if not known:
         raise ConfigError(f"storage.root: {root} is no storage root; name one with --root or --config")
+
+
+def survey(root: Path) -> Survey:
+    """Looks at `root`. Raises ConfigError if it is no storage root."""
+    check_root(root)
     facts, trouble = None, None
     if (root / DATABASE).exists():
         try:

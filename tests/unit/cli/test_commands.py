@@ -176,13 +176,15 @@ def test_status_tells_what_was_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "said"),
     [
+        ("nginx", "is no storage root"),
         ("UPPER", "UPPER"),
         ("nginx@sha256:" + "a" * 64, "a digest never changes"),
         ("unknown.example/x", "unknown.example"),
     ],
 )
 def test_refresh_of_what_is_no_tag_of_an_upstream(tmp_path: Path, image: str, said: str) -> None:
-    assert said in refused(run("refresh", image, "--root", str(tmp_path)))
+    assert said in refused(run("refresh", image, "--root", str(tmp_path / "root")))
+    assert not (tmp_path / "root").exists()
 
 
 def test_version_is_quick() -> None:
