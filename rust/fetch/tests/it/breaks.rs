@@ -5,7 +5,7 @@ use std::time::Duration;
 use pyregistry_fetch::{BodySource, FetchError};
 use tokio::time::timeout;
 
-use crate::upstream::{Reply, Request, Upstream, client, content, rest};
+use crate::upstream::{Reply, Request, Upstream, client, content, hasty, rest};
 
 async fn source(script: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> (BodySource, Upstream) {
     let upstream = Upstream::new(script).await;
@@ -21,11 +21,13 @@ async fn a_break_of_any_kind_goes_on_by_range() {
         ("stall", Reply::new(200).body(&whole).stall(30_000)),
     ] {
         let served = whole.clone();
-        let (mut source, upstream) = source(move |request, before| match before {
+        let upstream = Upstream::new(move |request, before| match before {
             0 => first.clone(),
             _ => Reply::ranged(request, &served),
         })
         .await;
+        let client = if kind == "stall" { hasty() } else { client() };
+        let mut source = client.source(&upstream.url("/v2/a/blobs/x"), &[]).unwrap();
         source.begin(0).await.unwrap();
         assert_eq!(rest(&mut source).await.unwrap(), whole, "{kind}");
         assert_eq!(upstream.ranges(), [None, Some("bytes=30000-".to_owned())], "{kind}");
@@ -142,7 +144,8 @@ async fn a_refusal_in_the_middle_ends_it_at_once() {
 
 #[tokio::test]
 async fn a_first_answer_that_does_not_come_is_the_callers_to_decide() {
-    let (mut source, upstream) = source(|_, _| Reply::silence()).await;
+    let upstream = Upstream::new(|_, _| Reply::silence()).await;
+    let mut source = hasty().source(&upstream.url("/"), &[]).unwrap();
     let error = source.begin(0).await.unwrap_err();
     assert!(matches!(error, FetchError::Timeout { .. }), "{error}");
     assert_eq!((upstream.seen().len(), source.tally().statuses()), (1, vec![0]));

@@ -2,7 +2,7 @@
 
 use pyregistry_fetch::{Client, FetchError, Origin, Settings, Wait};
 
-use crate::upstream::{Reply, Upstream, client, headers};
+use crate::upstream::{Reply, Upstream, client, hasty, headers};
 
 async fn get(upstream: &Upstream, limit: u64) -> Result<pyregistry_fetch::Answer, FetchError> {
     client().request("GET", &upstream.url("/v2/?token=s3cr3t"), &[], None, limit).unwrap().await
@@ -74,7 +74,8 @@ async fn silence_is_a_timeout_that_tells_what_for() {
     })
     .await;
     for expected in [Wait::Answer, Wait::Body] {
-        match get(&upstream, 1000).await.unwrap_err() {
+        let asked = hasty().request("GET", &upstream.url("/"), &[], None, 1000).unwrap();
+        match asked.await.unwrap_err() {
             FetchError::Timeout { wait, .. } => assert_eq!(wait, expected),
             error => panic!("{error}"),
         }

@@ -223,14 +223,19 @@ async fn read_request(stream: &mut TcpStream) -> Option<Request> {
     Some(request)
 }
 
-/// A client whose waits are short.
+/// A client that is patient with a busy machine.
 pub(crate) fn client() -> Client {
-    Client::new(Settings {
-        progress_timeout: Duration::from_millis(300),
-        first_pause: Duration::from_millis(1),
-        ..Settings::new("pyregistry-test")
-    })
-    .unwrap()
+    waiting(Duration::from_secs(20))
+}
+
+/// A client for upstreams that stall on purpose.
+pub(crate) fn hasty() -> Client {
+    waiting(Duration::from_millis(300))
+}
+
+fn waiting(progress_timeout: Duration) -> Client {
+    let first_pause = Duration::from_millis(1);
+    Client::new(Settings { progress_timeout, first_pause, ..Settings::new("pyregistry-test") }).unwrap()
 }
 
 pub(crate) fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
