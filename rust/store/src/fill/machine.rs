@@ -394,3 +394,46 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The step after the lock, for a `state` that says this.
+    fn begins(state: PastState) -> Do {
+        let (mut machine, _) = Machine::start("blob".into());
+        machine.next(Saw::Blob(false));
+        machine.next(Saw::Lock(true));
+        machine.next(Saw::Blob(false));
+        machine.next(Saw::Past(Past { state: Some(state), checkpoint: None, unused: 9 }))
+    }
+
+    #[test]
+    fn i4_a_frontier_never_goes_back_in_a_file() {
+        let mark = Mark { data: 1, offset: 5, size: None };
+        let left = |frontier, mark| begins(PastState { frontier, mark, outcome: None, recent: false });
+        let Do::Prepare(start) = left(5, Some(mark)) else { panic!() };
+        assert!(start.takeover && start.mark == mark);
+        // Both marks torn, or the newer one lost: readers were shown more than there is a hash for.
+        for lost in [left(6, Some(mark)), left(5, None)] {
+            let Do::Prepare(start) = lost else { panic!() };
+            assert_eq!((start.mark.data, start.mark.offset, start.takeover, start.supersede), (9, 0, false, true));
+        }
+    }
+
+    #[test]
+    fn a_step_that_makes_no_sense_fails_the_fill() {
+        let (mut machine, _) = Machine::start("blob".into());
+        machine.next(Saw::Blob(false));
+        machine.next(Saw::Lock(true));
+        machine.next(Saw::Received(3));
+        assert_eq!(
+            machine.next(Saw::Done),
+            Do::Record(Outcome::Failed(match &machine.end {
+                End::Failed(failure) => failure.clone(),
+                end => panic!("{end:?}"),
+            }))
+        );
+        assert_eq!(machine.next(Saw::Done), Do::Unlock);
+    }
+}

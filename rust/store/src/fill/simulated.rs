@@ -237,6 +237,7 @@ impl World {
 
     fn prepare(&mut self, process: &mut Process, start: Start) -> Saw {
         let old = self.folder.state;
+        self.require(self.blob.is_none(), "i2", "what is committed is fetched again");
         if let Some(state) = process.recalled.state.as_ref() {
             let answers = state.recent && matches!(state.outcome, Some(Outcome::Failed(_)));
             self.require(!answers, "i6", "a generation began while a failure answers");
@@ -270,6 +271,9 @@ impl World {
         let state = match old.filter(|_| start.takeover) {
             Some(state) => state,
             None => {
+                let left = old.map(|old| &self.states[old]);
+                let known = left.is_none_or(|old| old.boot != self.boot || old.outcome.is_some());
+                self.require(known, "i6", "followers of the old state would never hear how it ended");
                 self.states.push(State {
                     boot: self.boot,
                     data: start.mark.data,
@@ -419,6 +423,10 @@ impl World {
             }
             Do::SyncFolder => self.durable_blob = self.blob,
             Do::Record(outcome) => {
+                let undone = *outcome == Outcome::Committed && self.durable_blob != self.blob;
+                if undone {
+                    self.violations.push(("i1", "a power loss would undo the commit".into()));
+                }
                 let state = &mut self.states[owned.state];
                 state.outcome = Some(outcome.clone());
                 state.recent = true;
