@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -12,7 +12,10 @@ CheckKind = Literal["tag", "tags", "manifest", "blob", "referrers"]
 """What upstream was asked about: one tag, the tag list, a manifest, a blob, the referrers of a subject."""
 
 BlobOrigin = Literal["manifest", "upload", "upstream"]
-"""Whose word vouches for a blob: a manifest of the repository, a push, or upstream's own answer (I12)."""
+"""Whose word vouches for a blob: a mirrored repository's manifest, a push, or upstream's own answer (I12)."""
+
+RepositoryKind = Literal["hosted", "mirrored"]
+"""Two repositories of one name but of different kinds are two repositories: neither answers for the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,51 @@ class BlobFact:
     vouched: bool
     size: int | None
     described: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadFact:
+    """An upload that was begun and has not ended."""
+
+    session: str
+    repository: str
+    started_at: float
+    touched_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What a pushed manifest refers to and its repository does not have."""
+
+    kind: Literal["blob", "manifest"]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """What became of a pushed manifest. Written whole, or, with one of the first two set, not at all."""
+
+    #: What it refers to and the repository does not have, in its order.
+    missing: tuple[Missing, ...] = ()
+    #: A tag that is immutable and names another manifest.
+    immutable: str | None = None
+    #: What each tag named before.
+    previous: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def written(self) -> bool:
+        """Whether the manifest and its tags are there now."""
+        return not self.missing and self.immutable is None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResult:
+    """What became of a manifest that was to be deleted."""
+
+    #: It was there. If so and `immutable` is None, it is gone with its tags.
+    found: bool
+    #: An immutable tag that names it: nothing was deleted.
+    immutable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Decisions over facts. Pure: no I/O."""
