@@ -83,8 +83,8 @@ def _fills(seen: Survey) -> RenderableType:
     table = Table("fill", "", "", "of", "", box=None, pad_edge=False, header_style="bold")
     for fill in seen.fills:
         share = f"{fill.frontier / fill.size:.0%}" if fill.size else ""
-        bar = ProgressBar(total=fill.size, completed=fill.frontier, width=30, pulse=fill.size is None and fill.owned)
-        state = fill.failure.cause.name.lower() if fill.failure else "" if fill.owned else "partial, nobody fetches it"
+        bar = ProgressBar(total=fill.size, completed=fill.frontier, width=28, pulse=fill.size is None and fill.owned)
+        state = fill.failure.cause.name.lower() if fill.failure else "" if fill.owned else "stopped"
         algorithm, _, encoded = fill.digest.partition(":")
         table.add_row(f"{algorithm}:{encoded[:12]}", bar, share, _bytes(fill.size), state)
     return table
@@ -93,8 +93,9 @@ def _fills(seen: Survey) -> RenderableType:
 def _upstreams(seen: Survey) -> RenderableType:
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("upstream")
+    # The longest well-known name and terabytes everywhere fit 80 columns.
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    table.add_column("upstream", no_wrap=True)
     for title in ("repos", "requests", "hits", "served", "fetched", "saved", "asked", "quota"):
         table.add_column(title, justify="right")
     repositories = seen.facts.repositories if seen.facts else {}
