@@ -1,5 +1,6 @@
 //! Why content could not be had: one closed list of causes, the same in every process and in Python (`pyregistry/errors.py`).
 
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -89,11 +90,16 @@ impl Failure {
 
     /// An I/O error at `path`.
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
+        Self::io_of(&path.display(), error)
+    }
+
+    /// An I/O error of what goes by `name`.
+    pub(crate) fn io_of(name: &dyn Display, error: &io::Error) -> Self {
         let cause = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::StorageFull,
             _ => Cause::Storage,
         };
-        Self::new(cause, format!("{}: {error}", path.display()))
+        Self::new(cause, format!("{name}: {error}"))
     }
 
     /// Whoever should have gone on with the work did not.
@@ -108,7 +114,8 @@ mod tests {
 
     #[test]
     fn codes_are_the_ones_of_the_python_enum() {
-        let text = std::fs::read_to_string("../../pyregistry/errors.py").unwrap();
+        let text = crate::fs::read(Path::new("../../pyregistry/errors.py")).unwrap().unwrap();
+        let text = String::from_utf8(text).unwrap();
         let python: Vec<(String, u8)> = text
             .lines()
             .filter_map(|line| line.split("#:").next()?.trim().split_once(" = "))

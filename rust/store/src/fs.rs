@@ -67,6 +67,11 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     at(from, std::fs::rename(from, to))
 }
 
+/// As [`rename`]; false if there was nothing to rename.
+pub(crate) fn rename_if_there(from: &Path, to: &Path) -> Result<bool> {
+    found(from, std::fs::rename(from, to)).map(|done| done.is_some())
+}
+
 /// Unlinks a file; false if it was not there.
 pub(crate) fn unlink(path: &Path) -> Result<bool> {
     found(path, std::fs::remove_file(path)).map(|done| done.is_some())

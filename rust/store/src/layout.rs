@@ -10,9 +10,10 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::digest::Algorithm;
-use crate::{Cause, Digest, Failure, fs};
+use crate::{Cause, Digest, Failure, clock, fs};
 
 /// The format that this code reads and writes.
 const VERSION: &[u8] = b"1\n";
@@ -53,7 +54,7 @@ impl Layout {
             None => self.write_version(&version)?,
         }
         // Proves that the root can be written, now rather than in the first fill.
-        let probe = self.tmp().join(format!("probe-{}", std::process::id()));
+        let probe = self.temporary("probe");
         fs::create(&probe)?;
         fs::unlink(&probe)?;
         Ok(())
@@ -61,12 +62,19 @@ impl Layout {
 
     /// Several processes may do this at once: each renames its own complete file.
     fn write_version(&self, version: &Path) -> Result<(), Failure> {
-        let temp = self.tmp().join(format!("version-{}", std::process::id()));
+        let temp = self.temporary("version");
         let file = fs::create(&temp)?;
         fs::write_at(&file, &temp, VERSION, 0)?;
         fs::sync_data(&file, &temp)?;
         fs::rename(&temp, version)?;
         fs::sync_folder(&self.root)
+    }
+
+    /// A name that no other process takes, even if it has our number in another container.
+    fn temporary(&self, what: &str) -> PathBuf {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let (count, time) = (COUNT.fetch_add(1, Ordering::Relaxed), clock::since_boot().as_nanos());
+        self.tmp().join(format!("{what}-{}-{time}-{count}", std::process::id()))
     }
 
     fn refused(&self, why: &str) -> Failure {
@@ -170,7 +178,8 @@ mod tests {
         let layout = Layout::new(root.path());
         layout.prepare().unwrap();
         layout.prepare().unwrap();
-        std::fs::write(root.path().join("VERSION"), "2\n").unwrap();
+        let version = root.path().join("VERSION");
+        fs::write_at(&fs::create(&version).unwrap(), &version, b"2\n", 0).unwrap();
         let failure = layout.prepare().unwrap_err();
         assert_eq!(failure.cause, Cause::Storage);
         assert!(failure.message.contains("format \"2\""), "{failure}");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::reader::{self, Held, Window};
 use crate::through::Through;
-use crate::{Cause, Failure, fs};
+use crate::{Cause, Digest, Failure, fs};
 
 /// A response body, read in order.
 pub struct Plan {
@@ -48,10 +48,10 @@ impl Plan {
 
     pub(crate) fn stored(held: Arc<Held>, ranges: &[(u64, u64)], boundary: &str) -> Self {
         let size = held.size();
-        let part = |start, end: Option<u64>| Segment::Part {
-            start,
-            end,
-            held_back: start == 0 && (end.is_none() || end == size),
+        // Past the end there is nothing to wait for.
+        let part = |start, end: Option<u64>| {
+            let end = end.map(|end| size.map_or(end, |size| end.min(size)));
+            Segment::Part { start, end, held_back: start == 0 && (end.is_none() || end == size) }
         };
         let segments = match (size, ranges) {
             (None, _) => vec![part(0, None)],
@@ -199,7 +199,7 @@ impl Stored {
         if buffer.is_empty() {
             return self.available(0);
         }
-        let name = self.held.digest().clone();
+        let held = Arc::clone(&self.held);
         let mut done = 0;
         while done < buffer.len() {
             let room = &mut buffer[done..];
@@ -216,12 +216,12 @@ impl Stored {
                     let most = most.min(room.len());
                     match fs::read_cached(&file, &mut room[..most], *position) {
                         Ok(None) => break,
-                        Ok(Some(0)) => return Err(short(&name.to_string(), *position)),
+                        Ok(Some(0)) => return Err(short(held.digest(), *position)),
                         Ok(Some(count)) => {
                             *position += count as u64;
                             done += count;
                         }
-                        Err(error) => return Err(Failure::io(std::path::Path::new(&name.to_string()), &error)),
+                        Err(error) => return Err(Failure::io_of(held.digest(), &error)),
                     }
                 }
             }
@@ -241,11 +241,10 @@ impl Stored {
             let count = fs::read_at(&file, &mut buffer[..most], offset);
             (buffer, count)
         });
-        let name = held.digest();
         let (buffer, count) = reading.await?;
-        let count = count.map_err(|error| Failure::io(std::path::Path::new(&name.to_string()), &error))?;
+        let count = count.map_err(|error| Failure::io_of(held.digest(), &error))?;
         if count == 0 {
-            return Err(short(&name.to_string(), offset));
+            return Err(short(held.digest(), offset));
         }
         *position += count as u64;
         Ok(Some((buffer, count)))
@@ -271,6 +270,6 @@ impl Stored {
 }
 
 /// A file that ends before its size says so: never a clean end of a body.
-fn short(name: &str, at: u64) -> Failure {
+fn short(name: &Digest, at: u64) -> Failure {
     Failure::new(Cause::Storage, format!("{name}: its file ends at {at}, before its size"))
 }

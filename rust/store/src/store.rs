@@ -130,9 +130,7 @@ impl Store {
     /// A reader of the fill of `digest`, in flight here or elsewhere, or yet to begin. It gets bytes only while some task of this
     /// process awaits `own_or_follow` or runs the fill that it returned. Fails once the store is closed, as nobody would.
     pub fn attach(&self, digest: &Digest) -> Result<Reader, Failure> {
-        if *self.inner.closing.borrow() {
-            return Err(self.inner.closed());
-        }
+        self.inner.check_open()?;
         let generation = self.inner.table.attach(digest);
         self.inner.sweeper.wake();
         Ok(Reader::new(Held::filling(Arc::clone(&self.inner), generation)))
@@ -221,11 +219,13 @@ impl Inner {
         }
     }
 
-    /// Refuses to begin a fill on a full disk or a closed store.
+    /// Refuses once the store is closed.
+    pub(crate) fn check_open(&self) -> Result<(), Failure> {
+        if *self.closing.borrow() { Err(self.closed()) } else { Ok(()) }
+    }
+
+    /// Refuses to begin a fill on a full disk.
     pub(crate) fn check_room(&self, digest: &Digest) -> Result<(), Failure> {
-        if *self.closing.borrow() {
-            return Err(self.closed());
-        }
         let root = self.layout.root();
         let free = fs::free_bytes(root)?;
         if free < self.config.reserve {

@@ -239,7 +239,10 @@ impl Disk {
 
     fn prepare(&mut self, start: Start) -> Result<(), Failure> {
         let Start { mark, origin, .. } = start;
-        self.store.check_room(&self.generation.digest)?;
+        self.store.check_open()?;
+        if !start.takeover {
+            self.store.check_room(&self.generation.digest)?;
+        }
         let recalled = std::mem::take(&mut self.recalled);
         fs::make_folder(self.folder.path())?;
         if let Some(state) = recalled.state.as_ref().filter(|_| start.supersede) {
@@ -260,9 +263,9 @@ impl Disk {
             return Err(Failure::new(Cause::Storage, format!("{}: gone", path.display())));
         };
         let data = Data::new(data, &path)?;
-        let state = match recalled.state.filter(|_| start.takeover) {
-            Some(state) => state,
-            None => State::create(&self.folder, mark, &hasher.midstate())?,
+        let (state, sequence) = match recalled.state.filter(|_| start.takeover) {
+            Some(state) => (state, recalled.sequence),
+            None => (State::create(&self.folder, mark, &hasher.midstate())?, 0),
         };
         state.set_frontier(mark.offset);
         self.owned = Some(Owned {
@@ -273,7 +276,7 @@ impl Disk {
             saver: Saver::new(self.folder.clone(), Arc::clone(&data.file)),
             data,
             hasher,
-            sequence: recalled.sequence,
+            sequence,
             batch: Vec::new(),
             last_save: LastSave::new(mark.offset),
             _count: Count::one(&self.store.owned),
@@ -372,6 +375,8 @@ impl Disk {
                 let lasting = self.store.lasting(failure);
                 state.record(outcome, lasting);
                 self.generation.fail(failure.clone(), lasting);
+                // Whoever keeps the fill's handle must not keep the next driver from driving.
+                self.store.table.release(&self.generation);
             }
         }
         Ok(())

@@ -268,24 +268,23 @@ impl World {
         self.require(!condemned, "i4", "bytes that failed their digest are used again");
         let shown = self.inodes[data].shown.len() as u64;
         self.require(start.mark.offset >= shown, "i5", "bytes that were shown are fetched again");
-        let state = match old.filter(|_| start.takeover) {
-            Some(state) => state,
-            None => {
-                let left = old.map(|old| &self.states[old]);
-                let known = left.is_none_or(|old| old.boot != self.boot || old.outcome.is_some());
-                self.require(known, "i6", "followers of the old state would never hear how it ended");
-                self.states.push(State {
-                    boot: self.boot,
-                    data: start.mark.data,
-                    size: start.mark.size,
-                    frontier: 0,
-                    mark: (start.mark.offset, process.midstate.clone()),
-                    outcome: None,
-                    recent: false,
-                });
-                self.folder.state = Some(self.states.len() - 1);
-                self.states.len() - 1
-            }
+        let state = if let Some(state) = old.filter(|_| start.takeover) {
+            state
+        } else {
+            let left = old.map(|old| &self.states[old]);
+            let known = left.is_none_or(|old| old.boot != self.boot || old.outcome.is_some());
+            self.require(known, "i6", "followers of the old state would never hear how it ended");
+            self.states.push(State {
+                boot: self.boot,
+                data: start.mark.data,
+                size: start.mark.size,
+                frontier: 0,
+                mark: (start.mark.offset, process.midstate.clone()),
+                outcome: None,
+                recent: false,
+            });
+            self.folder.state = Some(self.states.len() - 1);
+            self.states.len() - 1
         };
         process.owned = Some(Owned {
             state,

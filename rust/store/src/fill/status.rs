@@ -48,6 +48,9 @@ pub fn fills(root: &Path) -> Result<Vec<FillStatus>, Failure> {
         } else if let Some(checkpoint) = Checkpoint::load(&folder)? {
             status.size = checkpoint.mark.size;
             status.frontier = checkpoint.mark.offset;
+        } else if !status.owned {
+            // It ended while we looked.
+            continue;
         }
         statuses.push(status);
     }

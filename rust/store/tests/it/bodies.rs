@@ -25,6 +25,9 @@ async fn ranges_of_a_committed_blob() {
         assert_eq!(plan.length(), Some((end - start) as u64));
         assert!(drain(plan).await.unwrap() == bytes[start..end]);
     }
+    // Past the end there is nothing, and nothing to wait for.
+    assert_eq!(drain(reader.plan(&[(299_999, u64::MAX)], None)).await.unwrap(), bytes[299_999..]);
+    assert!(drain(reader.plan(&[(400_000, 400_001)], None)).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -202,27 +202,25 @@ fn i2_at_most_one_owner_over_kills_and_commits() {
         (Worker::start(root.path(), None, sender), lines)
     };
     let mut workers: Vec<_> = (0..3).map(|_| start()).collect();
-    let (mut owned, mut resumed, mut committed) = (0, 0, 0);
+    let (mut owned, mut committed) = (0, 0);
     for _ in 0..kills {
         let mut next = || usize::from(random.next().unwrap());
         let victim = next() % workers.len();
         let (worker, lines) = workers.swap_remove(victim);
         // It has done something, and is now anywhere in what follows.
-        for _ in 0..=next() % 3 {
-            lines.recv().unwrap().expect("a worker ended by itself");
-        }
+        let first = next() % 3 + 1;
+        let mut said: Vec<String> =
+            lines.iter().take(first).map(|line| line.expect("a worker ended by itself")).collect();
         std::thread::sleep(Duration::from_micros(20 * next() as u64));
         worker.kill();
         workers.push(start());
-        for line in lines.into_iter().flatten() {
-            owned += usize::from(line.contains("owns"));
-            resumed += usize::from(line.contains("owns") && !line.contains("owns 0"));
-            committed += usize::from(line.contains("committed"));
-        }
+        said.extend(lines.into_iter().flatten());
+        owned += said.iter().filter(|line| line.contains("owns")).count();
+        committed += said.iter().filter(|line| line.contains("committed")).count();
     }
     for (worker, _) in workers {
         worker.kill();
     }
     // Or it would have shown nothing.
-    assert!(owned > 0 && resumed > 0 && committed > 0, "{owned} {resumed} {committed}");
+    assert!(owned > 0 && committed > 0, "{owned} owned, {committed} committed");
 }

@@ -109,8 +109,14 @@ async fn i4_digest_mismatch_ends_short() {
     let readers = [store.attach(&digest).unwrap(), other.attach(&digest).unwrap()];
     let fill = soon(store.own_or_follow(&digest).unwrap()).await.unwrap().unwrap();
     let following = tokio::spawn(other.own_or_follow(&digest).unwrap());
-    let mut source = Whole::new(&wrong, 10_000);
-    let (run, one, two) = tokio::join!(fill.run(&mut source), pull(&readers[0]), pull(&readers[1]));
+    let (hand, mut source) = scripted();
+    hand.begins(Some(300_000));
+    let wrongly = async {
+        // The failure lasts no time here, so the follower must be there before it.
+        soon(readers[1].ready()).await.unwrap();
+        hand.sends(&wrong);
+    };
+    let (run, (), one, two) = tokio::join!(fill.run(&mut source), wrongly, pull(&readers[0]), pull(&readers[1]));
     assert_eq!(run.unwrap_err().cause, Cause::DigestMismatch);
     for body in [one, two] {
         let short = body.unwrap_err();
@@ -243,4 +249,33 @@ async fn closing_hands_fills_over() {
     let ((), body) = tokio::join!(drive(&other, &digest, &mut source), pull(&elsewhere));
     assert!(body.unwrap() == bytes);
     assert_eq!(source.begun, [100_000]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fills_up_ends_readers_short_and_keeps_the_partial() {
+    let (root, bytes) = (Root::new(), blob(300_000));
+    let config = Config { failure_ttl: Duration::ZERO, ..root.config() };
+    let store = Store::open(config, Handle::current()).unwrap();
+    let digest = digest_of(&bytes);
+    let reader = store.attach(&digest).unwrap();
+    let fill = soon(store.own_or_follow(&digest).unwrap()).await.unwrap().unwrap();
+    let mut source = Whole::new(&bytes, 10_000);
+    source.cut_at = Some(100_000);
+    soon(fill.run(&mut source)).await.unwrap_err();
+    // What a write without room leaves behind the frontier.
+    let folder = root.path().join("fills").join(format!("sha256-{}", digest.hex()));
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let data = names.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("data-")).unwrap();
+    let partial = std::fs::OpenOptions::new().write(true).open(&data).unwrap();
+    partial.set_len(150_000).unwrap();
+    fill.fail(Failure::new(Cause::StorageFull, "no space left on device"));
+    assert_eq!(pull(&reader).await.unwrap_err().failure.cause, Cause::StorageFull);
+    assert_eq!(partial.metadata().unwrap().len(), 100_000);
+    // The handle of a fill that ended keeps nobody from driving the next.
+    let reader = store.attach(&digest).unwrap();
+    source.cut_at = None;
+    let ((), body) = tokio::join!(drive(&store, &digest, &mut source), pull(&reader));
+    assert!(body.unwrap() == bytes);
+    assert_eq!(source.begun, [0, 100_000]);
+    drop(fill);
 }
