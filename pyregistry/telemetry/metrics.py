@@ -8,6 +8,7 @@ or a client.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyregistry.errors import Cause
+
+log = logging.getLogger(__name__)
 
 #: What of an upstream was asked for.
 Kind = Literal["manifest", "blob", "tags", "referrers"]
@@ -34,6 +37,15 @@ BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
     300.0,
 )  # fmt: skip
+
+#: The files of a process by kind and mode, and their bytes: for all series of some fifty upstreams.
+_FILES = {
+    "counter": 1 << 20,
+    "histogram": 256 << 10,
+    "gauge_livesum": 64 << 10,
+    "gauge_max": 64 << 10,
+    "gauge_mostrecent": 64 << 10,
+}
 
 #: HTTP methods are the client's words; others than these are counted as `other`.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -227,11 +239,33 @@ def install(directory: Path, slot: int | Literal["main"]) -> Metrics:
     global _current  # noqa: PLW0603
     directory.mkdir(parents=True, exist_ok=True)
     forget(directory, slot)
+    try:
+        _allocate(directory, slot)
+    except OSError as error:
+        log.warning("metrics of this process stay with it until it is started again: %s", error)
+        uninstall()
+        return current()
     # prometheus-client has no other way to be told: it reads this variable when a file is opened.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: slot)  # type: ignore[no-untyped-call]
     _current = Metrics()
     return _current
+
+
+def _allocate(directory: Path, slot: int | Literal["main"]) -> None:
+    """Makes the files that prometheus-client would make, without holes: storing into a hole of a mapped file kills the
+    process (SIGBUS) once the disk is full."""
+    for kind, size in _FILES.items():
+        path = directory / f"{kind}_{slot}.db"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError:
+            if os.fstat(descriptor).st_size == 0:  # nobody can read an empty one
+                path.unlink()
+            raise
+        finally:
+            os.close(descriptor)
 
 
 def forget(directory: Path, slot: int | Literal["main"]) -> None:

@@ -1,5 +1,7 @@
 """Counters over slots and over the deaths of their processes."""
 
+import errno
+import os
 import subprocess
 import sys
 import textwrap
@@ -120,3 +122,32 @@ def test_in_memory_without_install() -> None:
 @pytest.mark.parametrize("slot", [0, "main"])
 def test_install_makes_the_current_metrics(run_folder: Path, slot: int) -> None:
     assert metrics.install(run_folder, slot) is metrics.current()
+
+
+def test_files_have_no_holes(run_folder: Path) -> None:
+    """A full disk would kill whoever stores into one."""
+    counted = metrics.install(run_folder, 0)
+    for status in range(100, 600):
+        counted.request_ended("blob", "GET", status, 0.1, first_byte=0.1)
+    counted.upstream("a").quota(1)
+    files = list(run_folder.glob("*_0.db"))
+    assert len(files) == len(metrics._FILES)
+    for file in files:
+        assert file.stat().st_blocks * 512 >= file.stat().st_size, file.name
+
+
+@pytest.mark.parametrize("kind", list(metrics._FILES))
+def test_without_room_for_its_files_a_process_counts_for_itself(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    metrics.install(run_folder, 0).upstream("a").served(1)
+    allocate = os.posix_fallocate
+
+    def full(descriptor: int, offset: int, length: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == f"{kind}_1.db":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        allocate(descriptor, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    metrics.install(run_folder, 1).upstream("a").served(1)
+    assert value(run_folder, "pyregistry_mirror_served_bytes_total", upstream="a") == 1
