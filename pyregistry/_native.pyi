@@ -1,7 +1,8 @@
 """The Rust extension: content store, fills, readers and the HTTP client to upstreams.
 
-Digests cross as `algorithm:hex` strings; a malformed one raises ValueError. Failures raise `pyregistry.errors.Failure`.
-Every class is frozen. Awaitables belong to the running asyncio loop; cancelling one never cancels a fill, unless said so.
+Digests cross as `algorithm:hex` strings; a malformed one raises ValueError. Failures raise
+`pyregistry.errors.Failure`. Every class is frozen. Awaitables belong to the running asyncio loop; cancelling one
+never cancels a fill, unless said so.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -35,9 +36,9 @@ MAX_RANGES: int
 def parse_range(header: str, size: int) -> list[tuple[int, int]] | None:
     """Byte ranges of a Range header for a body of `size` bytes (RFC 9110 section 14.1.2).
 
-    Ranges come as (start, end) with `end` exclusive and clamped to `size`, in the order asked, not merged; unsatisfiable ones
-    among several are left out. None: not a byte range, malformed, or over MAX_RANGES, so the header is ignored.
-    Empty list: nothing satisfiable, answer 416.
+    Ranges come as (start, end) with `end` exclusive and clamped to `size`, in the order asked, not merged;
+    unsatisfiable ones among several are left out. None: not a byte range, malformed, or over MAX_RANGES, so the
+    header is ignored. Empty list: nothing satisfiable, answer 416.
     """
 
 def fills(root: str) -> list[FillStatus]:
@@ -74,17 +75,19 @@ class Store:
     def attach(self, digest: str) -> Reader:
         """A reader of the fill of `digest`, in flight here or elsewhere, or yet to begin.
 
-        It gets bytes only while some task of this process awaits `own_or_follow(digest)` or runs the fill it returned.
+        It gets bytes only while some task of this process awaits `own_or_follow(digest)` or runs the fill it
+        returned.
         """
 
     def wanted(self, digest: str) -> bool:
         """Whether readers of this process wait for a fill of `digest` that has no outcome yet."""
 
     def own_or_follow(self, digest: str) -> Awaitable[Fill | None]:
-        """A `Fill` as soon as this process owns it (the lock won, nothing committed, no failure on record); None once the
-        digest is committed or has failed, here or in another process, and this process's readers know.
+        """A `Fill` as soon as this process owns it (the lock won, nothing committed, no failure on record); None once
+        the digest is committed or has failed, here or in another process, and this process's readers know.
 
-        Cancelling it while it follows fails this process's readers with INTERRUPTED. One driver a digest and process: a second raises RuntimeError.
+        Cancelling it while it follows fails this process's readers with INTERRUPTED. One driver a digest and process:
+        a second raises RuntimeError.
         """
 
     def pass_through(self, source: Source, digest: str) -> Plan:
@@ -103,7 +106,8 @@ class Store:
         """Unlinks a committed blob; readers that have it open go on. False if there was none."""
 
     def clean(self, older_than: float) -> Awaitable[list[str]]:
-        """Removes left-overs nobody owns: temporary files, recorded failures, partials not touched for `older_than` seconds.
+        """Removes left-overs nobody owns: temporary files, recorded failures, partials not touched for `older_than`
+        seconds.
 
         Answers the digests whose partials went.
         """
@@ -136,15 +140,18 @@ class Fill:
         """Bytes present and hashed from 0; where `run` will go on."""
 
     def run(self, source: Source) -> Awaitable[str]:
-        """Brings bytes from `source` until an outcome: "committed" or "stopped" (nobody waits, by policy; partial kept).
+        """Brings bytes from `source` until an outcome: "committed" or "stopped" (nobody waits, by policy; partial
+        kept).
 
-        Raises Failure: DIGEST_MISMATCH and SIZE_MISMATCH of a finished body, and the STORAGE causes, are already recorded as the
-        outcome; any other cause is the source's, the fill is still owned, and the caller runs it again or calls `fail`.
-        Cancelling it stops the fetch at a checkpoint; the fill is still owned.
+        Raises Failure: DIGEST_MISMATCH and SIZE_MISMATCH of a finished body, and the STORAGE causes, are already
+        recorded as the outcome; any other cause is the source's, the fill is still owned, and the caller runs it
+        again or calls `fail`. Cancelling it stops the fetch at a checkpoint; the fill is still owned.
         """
 
     def fail(self, failure: Failure) -> None:
-        """Records the outcome for every reader in every process and lets go (for `failure_seconds`, or its `retry_after`)."""
+        """Records the outcome for every reader in every process and lets go (for `failure_seconds`, or its
+        `retry_after`).
+        """
 
 @final
 class FillStatus:
@@ -165,7 +172,9 @@ class FillStatus:
 
 @final
 class Reader:
-    """What a request holds to get bytes of one digest: committed, in flight, or about to be; the interface is the same."""
+    """What a request holds to get bytes of one digest: committed, in flight, or about to be; the interface is the
+    same.
+    """
 
     @property
     def digest(self) -> str: ...
@@ -181,8 +190,9 @@ class Reader:
         """
 
     def plan(self, ranges: Sequence[tuple[int, int]] | None = None, boundary: str | None = None) -> Plan:
-        """The body of a response. No ranges: the whole. One: its bytes. Several: multipart/byteranges, framed with `boundary`,
-        each part with `Content-Type: application/octet-stream` and its Content-Range (RFC 9110 section 14.6).
+        """The body of a response. No ranges: the whole. One: its bytes. Several: multipart/byteranges, framed with
+        `boundary`, each part with `Content-Type: application/octet-stream` and its Content-Range (RFC 9110 section
+        14.6).
 
         A whole body, and one range from 0 to the end, holds its last block back until the digest was verified (I4).
         """
@@ -224,7 +234,8 @@ class Client:
     ) -> Client:
         """Times are seconds; `progress_timeout` bounds the wait for a status line and between two pieces of a body.
 
-        `ca_file` (PEM) adds to the system's authorities; `client_cert` and `client_key` are PEM files. ValueError names a bad file.
+        `ca_file` (PEM) adds to the system's authorities; `client_cert` and `client_key` are PEM files. ValueError
+        names a bad file.
         """
 
     def request(
@@ -237,14 +248,15 @@ class Client:
         limit: int = 8 << 20,
     ) -> Awaitable[Answer]:
         """One exchange with a small answer, redirects followed. Any status is an answer; no answer raises
-        Failure(UNREACHABLE | TIMEOUT | TOO_LARGE | PROTOCOL)."""
+        Failure(UNREACHABLE | TIMEOUT | TOO_LARGE | PROTOCOL).
+        """
 
     def source(self, url: str, headers: Sequence[tuple[str, str]]) -> Source:
         """A blob's body at `url`, for `Fill.run` or `Store.pass_through`; nothing is sent yet.
 
-        A broken body goes on by Range from where it was (Content-Range checked; a 200 to a Range is skipped forward); 401 or 403 from
-        a redirect's target resolves `url` again. Statuses of `url` itself end it: 404 NOT_FOUND, 401 and 403 DENIED (with `challenge`),
-        429 RATE_LIMITED (with `retry_after`), else UPSTREAM.
+        A broken body goes on by Range from where it was (Content-Range checked; a 200 to a Range is skipped forward);
+        401 or 403 from a redirect's target resolves `url` again. Statuses of `url` itself end it: 404 NOT_FOUND, 401
+        and 403 DENIED (with `challenge`), 429 RATE_LIMITED (with `retry_after`), else UPSTREAM.
         """
 
 @final

@@ -1,6 +1,7 @@
 """The failures of content work: one exception, one closed list of causes.
 
-Rust raises `Failure` through this module (`rust/native/src/errors.rs`); `api/respond.py` alone turns one into a response.
+Rust raises `Failure` through this module (`rust/native/src/errors.rs`); `api/respond.py` alone turns one into a
+response.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from enum import Enum
 
 
 class Cause(Enum):
-    """Why content could not be had. The value is the code that a fill records on disk, so numbers never change meaning."""
+    """Why content could not be had. The value is the code that a fill records on disk, so numbers never change
+    meaning.
+    """
 
     NOT_FOUND = 1  #: upstream answered 404
     DENIED = 2  #: upstream answered 401 or 403, or its token realm refused
@@ -29,8 +32,8 @@ class Cause(Enum):
 class Failure(Exception):
     """Content could not be had, or not stored.
 
-    `status` is upstream's HTTP status where one was received, `retry_after` upstream's wish in seconds, `challenge` its
-    WWW-Authenticate value (401 only). `message` says what, where and what to try; it never holds a secret.
+    `status` is upstream's HTTP status where one was received, `retry_after` upstream's wish in seconds, `challenge`
+    its WWW-Authenticate value (401 only). `message` says what, where and what to try; it never holds a secret.
     """
 
     def __init__(

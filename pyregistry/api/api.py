@@ -7,7 +7,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from pyregistry.api import blobs, health, manifests, referrers, tags
+from pyregistry.api import blobs, catalog, health, manifests, referrers, tags, uploads
 from pyregistry.api.errors import ApiError, from_failure
 from pyregistry.api.exchange import Exchange
 from pyregistry.api.pump import ClientGone, Pumps
@@ -17,7 +17,10 @@ from pyregistry.api.routes import Endpoint, match, method_not_allowed
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.namespaces import UnknownRegistry
 from pyregistry.oci.error_codes import ErrorCode
+from pyregistry.policy.immutability import ImmutableTags
 from pyregistry.store.answers import Result
+from pyregistry.store.hosted import Hosted
+from pyregistry.store.pushes import Pushes
 from pyregistry.telemetry import logs
 
 if TYPE_CHECKING:
@@ -26,9 +29,9 @@ if TYPE_CHECKING:
     from pyregistry.api.asgi import Header, Receive, Scope, Send
     from pyregistry.config import Config
     from pyregistry.mirror.mirror import Mirror
-    from pyregistry.mirror.namespaces import Target
     from pyregistry.store.content import Store
     from pyregistry.store.metadata import Metadata
+    from pyregistry.store.target import Target
     from pyregistry.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -47,7 +50,12 @@ class Api:
         self.store = store
         self.metadata = metadata
         self.mirror = mirror
-        self.pumps = Pumps(config.http.stall_timeout.total_seconds())
+        self.config = config
+        self.hosted = Hosted(store, metadata)
+        self.pushes = Pushes(store, metadata)
+        self.immutable = ImmutableTags(config.policy.immutable_tags)
+        self.stall_timeout = config.http.stall_timeout.total_seconds()
+        self.pumps = Pumps(self.stall_timeout)
         self._metrics = metrics
         self._limit = config.http.max_requests
         self._root = config.storage.root
@@ -76,9 +84,24 @@ class Api:
             exchange.target = self.mirror.namespaces.resolve(name, ns)
         except UnknownRegistry as error:
             raise ApiError(ErrorCode.NAME_UNKNOWN, str(error), detail={"name": name}) from None
-        if exchange.target.hosted:
-            raise ApiError(ErrorCode.NAME_UNKNOWN, f"nothing was pushed to {name}", detail={"name": name})
         return exchange.target
+
+    def hosted_target(self, exchange: Exchange, name: str) -> Target:
+        """The hosted repository that a push or a deletion is about. Raises ApiError UNSUPPORTED (405) for a mirrored
+        one.
+        """
+        target = self.target(exchange, name)
+        if not target.hosted:
+            raise method_not_allowed(
+                exchange.method,
+                Endpoint(exchange.route),
+                f"{name} is mirrored; push to its upstream, or name it under `hosted` in the configuration",
+            )
+        return target
+
+    def content(self, target: Target) -> Mirror | Hosted:
+        """What answers for a repository."""
+        return self.hosted if target.hosted else self.mirror
 
     def check_storage(self) -> None:
         """Writes and removes a file on the storage root. Blocks. Raises OSError."""
@@ -103,15 +126,7 @@ class Api:
                 "too many requests at once (http.max_requests)",
                 headers=((b"retry-after", b"1"),),
             )
-        if exchange.method not in ("GET", "HEAD"):
-            raise method_not_allowed(
-                exchange.method,
-                route.endpoint,
-                "this name is mirrored; push to its upstream or list it under `hosted`",
-            )
-        handler = _HANDLERS.get(route.endpoint)
-        if handler is None:
-            raise ApiError(ErrorCode.UNSUPPORTED, f"{route.endpoint.value} is not offered")
+        handler = _HANDLERS.get((route.endpoint, exchange.method)) or _READERS[route.endpoint]
         await handler(self, exchange, request, route)
 
     async def _fail(self, exchange: Exchange, error: Exception) -> None:
@@ -156,7 +171,7 @@ class Api:
             sent=exchange.sent,
         )
         target, request, result = exchange.target, exchange.request, exchange.result
-        if target is not None and exchange.route in _KINDS:
+        if target is not None and not target.hosted and exchange.route in _KINDS:
             upstream = self._metrics.upstream(target.upstream)
             if result is not None:
                 upstream.request(_KINDS[exchange.route], result.value)
@@ -170,7 +185,7 @@ class Api:
             client=request.client if request else None,
             repository=target.repository if target else None,
             reference=exchange.reference,
-            upstream=target.upstream if target else None,
+            upstream=(target.upstream or None) if target else None,
             result=result.value if result else None,
             user_agent=request.header(b"user-agent") if request else None,
             cause=exchange.cause.name.lower() if exchange.cause else "client_gone" if not exchange.ended else None,
@@ -181,10 +196,26 @@ async def _base(_: Api, exchange: Exchange, __: Request, ___: Any) -> None:
     await send_json(exchange.send, exchange.method, 200, (API_VERSION,), {})
 
 
-_HANDLERS: Mapping[Endpoint, Callable[[Api, Exchange, Request, Any], Awaitable[None]]] = {
+if TYPE_CHECKING:
+    Handler = Callable[[Api, Exchange, Request, Any], Awaitable[None]]
+
+#: Methods that change something; the routes have let no other method pass.
+_HANDLERS: Mapping[tuple[Endpoint, str], Handler] = {
+    (Endpoint.MANIFEST, "PUT"): manifests.put,
+    (Endpoint.MANIFEST, "DELETE"): manifests.delete,
+    (Endpoint.BLOB, "DELETE"): blobs.delete,
+    (Endpoint.UPLOADS, "POST"): uploads.begin,
+    (Endpoint.UPLOAD, "GET"): uploads.go_on,
+    (Endpoint.UPLOAD, "PATCH"): uploads.go_on,
+    (Endpoint.UPLOAD, "PUT"): uploads.go_on,
+    (Endpoint.UPLOAD, "DELETE"): uploads.go_on,
+}
+#: GET and HEAD.
+_READERS: Mapping[Endpoint, Handler] = {
     Endpoint.BASE: _base,
-    Endpoint.MANIFEST: manifests.answer,
-    Endpoint.BLOB: blobs.answer,
+    Endpoint.MANIFEST: manifests.get,
+    Endpoint.BLOB: blobs.get,
+    Endpoint.CATALOG: catalog.answer,
     Endpoint.TAGS: tags.answer,
     Endpoint.REFERRERS: referrers.answer,
     Endpoint.LIVEZ: health.live,

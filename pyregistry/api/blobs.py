@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from pyregistry.store.content import Plan
 
 
-async def answer(api: Api, exchange: Exchange, request: Request, route: BlobRoute) -> None:
+async def get(api: Api, exchange: Exchange, request: Request, route: BlobRoute) -> None:
     """`/v2/<name>/blobs/<digest>`"""
     digest = route.digest
     exchange.reference = digest
     target = api.target(exchange, route.name)
     namespace = api.namespace(exchange)
     unchanged = if_none_match(request.header(b"if-none-match"), etag_of(digest))
-    if digest in EMPTY_BLOBS:
+    if digest in EMPTY_BLOBS and not target.hosted:
         # Known without asking anybody, and no secret: it has no bytes.
         exchange.result = Result.HIT
         await send_bytes(
@@ -48,20 +48,29 @@ async def answer(api: Api, exchange: Exchange, request: Request, route: BlobRout
         )
         return
     if request.is_head or unchanged:
-        size, exchange.result = await api.mirror.blobs.size(target, digest)
+        size, exchange.result = await api.content(target).blobs.size(target, digest)
         if unchanged:
             await send_bytes(exchange.send, exchange.method, 304, [*digest_headers(digest), *namespace])
             return
         await start(exchange.send, 200, [*blob_headers(digest, size), *namespace])
         await finish(exchange.send)
         return
-    opened = await api.mirror.blobs.open(target, digest)
+    opened = await api.content(target).blobs.open(target, digest)
     try:
         exchange.result = opened.result
         status, headers, plan = _plan(request, digest, opened)
         await _send(api, exchange, status, [*headers, *namespace], plan)
     finally:
         opened.close()
+
+
+async def delete(api: Api, exchange: Exchange, _: Request, route: BlobRoute) -> None:
+    """DELETE: the repository no longer answers for the blob; its bytes go when nothing refers to them."""
+    exchange.reference = route.digest
+    target = api.hosted_target(exchange, route.name)
+    if not await api.metadata.delete_blob(target.repository, route.digest):
+        raise ApiError(ErrorCode.BLOB_UNKNOWN, f"{route.name} has no blob {route.digest}")
+    await send_bytes(exchange.send, exchange.method, 202, [])
 
 
 async def _send(api: Api, exchange: Exchange, status: int, headers: list[Header], plan: Plan) -> None:

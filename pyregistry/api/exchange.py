@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from pyregistry.api.asgi import Message, Receive, Send
     from pyregistry.api.request import Request
     from pyregistry.errors import Cause
-    from pyregistry.mirror.namespaces import Target
     from pyregistry.store.answers import Result
+    from pyregistry.store.target import Target
 
 
 class Exchange:

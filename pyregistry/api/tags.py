@@ -20,7 +20,7 @@ async def answer(api: Api, exchange: Exchange, request: Request, route: TagsRout
     page = parse_page(request)
     # One more than asked for tells whether there is a next page.
     limit = None if page.n is None else page.n + 1
-    tags, exchange.result = await api.mirror.listings.tags(target, page.last, limit)
+    tags, exchange.result = await api.content(target).listings.tags(target, page.last, limit)
     headers = [*api.namespace(exchange)]
     if page.n is not None and len(tags) > page.n:
         tags = tags[: page.n]

@@ -58,6 +58,13 @@ class StorageConfig(Section):
     pass_through: Annotated[int, Field(ge=0)] = Field(
         default=16, description="Bodies one worker hands through unstored at once while storage is full."
     )
+    upload_expiry: Duration = Field(
+        default=timedelta(days=1), description="Uploads nobody went on with in this time are removed in the background."
+    )
+    blob_limit: Size | None = Field(default=None, description="Largest blob that may be pushed; unset: no limit.")
+    chunk_min: Size = Field(
+        default=0, description="Smallest chunk that clients are asked to push in (`OCI-Chunk-Min-Length`); 0: any."
+    )
 
 
 class FreshnessConfig(Section):
@@ -204,6 +211,18 @@ class MirrorConfig(Section):
         return self
 
 
+class PolicyConfig(Section):
+    """Rules for what is pushed and mirrored."""
+
+    immutable_tags: tuple[str, ...] = Field(
+        default=(),
+        description="Globs over `repository:tag`; such a tag is set once, by a push or upstream, and never changed.",
+    )
+    sparse_indexes: bool = Field(
+        default=True, description="Accept an index although manifests it lists were not pushed."
+    )
+
+
 class LogConfig(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severity logged.")
     format: Literal["json", "console"] = Field(default="json", description="JSON lines, or text for people.")
@@ -226,5 +245,6 @@ class Config(Section):
         default=None,
         description="Globs of repositories hosted here; unset: none, or all where no upstream is configured.",
     )
+    policy: PolicyConfig = Field(default=PolicyConfig(), description="Rules for tags and manifests.")
     log: LogConfig = Field(default=LogConfig(), description="Logs, on standard error.")
     metrics: MetricsConfig = Field(default=MetricsConfig(), description="Prometheus.")

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from pyregistry._native import Fill, Source, Store
     from pyregistry.config import Config
-    from pyregistry.mirror.namespaces import Target
     from pyregistry.mirror.single_flight import SingleFlight
     from pyregistry.mirror.upstream import Upstream
     from pyregistry.oci.digests import Digest
     from pyregistry.store.metadata import Metadata
+    from pyregistry.store.target import Target
     from pyregistry.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pyregistry.config import FreshnessConfig, TagFreshness, UpstreamConfig
-    from pyregistry.mirror.namespaces import Target
+    from pyregistry.store.target import Target
 
 
 class Age(Enum):

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from pyregistry.mirror.freshness import FreshnessRules
-    from pyregistry.mirror.namespaces import Target
     from pyregistry.mirror.single_flight import SingleFlight
     from pyregistry.mirror.upstream import Upstream
     from pyregistry.oci.descriptors import Descriptor
     from pyregistry.oci.digests import Digest
     from pyregistry.store.metadata import CheckKind, Metadata
+    from pyregistry.store.target import Target
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,10 @@ class Listings:
         tags = await self._metadata.tag_page(target.repository, after, limit)
         return tags, result
 
-    async def referrers(self, target: Target, subject: Digest) -> tuple[list[Descriptor], Result]:
-        """Descriptors of the manifests whose subject is `subject`: upstream's and what we know besides, each once."""
+    async def referrers(
+        self, target: Target, subject: Digest, artifact_type: str | None, after: str | None, limit: int
+    ) -> tuple[list[Descriptor], Result]:
+        """Descriptors of the manifests with this subject: upstream's and what we know besides, each once, by digest."""
 
         async def ask() -> None:
             now = time.time()
@@ -72,8 +74,9 @@ class Listings:
             *await self._metadata.upstream_referrers(target.repository, subject),
             *await self._metadata.local_referrers(target.repository, subject),
         ):
-            merged.setdefault(descriptor.digest, descriptor)
-        return list(merged.values()), result
+            if artifact_type in (None, descriptor.artifact_type) and descriptor.digest > (after or ""):
+                merged.setdefault(descriptor.digest, descriptor)
+        return [merged[digest] for digest in sorted(merged)[:limit]], result
 
     async def _refreshed(self, target: Target, kind: CheckKind, key: str, ask: Callable[[], Awaitable[None]]) -> Result:
         """Sees to it that the cached list is as fresh as it can be had, and says how fresh."""

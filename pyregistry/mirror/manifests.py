@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.freshness import Age
 from pyregistry.oci.digests import algorithm, parse_digest
-from pyregistry.oci.manifests import ManifestError, UnsupportedManifest, parse_manifest
+from pyregistry.oci.manifests import PARSED_INLINE, ManifestError, UnsupportedManifest, parse_manifest
 from pyregistry.store.answers import Found, Result
 from pyregistry.store.metadata import ManifestFact
 
@@ -18,17 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
     from pyregistry.mirror.freshness import Freshness, FreshnessRules
-    from pyregistry.mirror.namespaces import Target
     from pyregistry.mirror.single_flight import SingleFlight
     from pyregistry.mirror.upstream import FetchedManifest, Upstream
     from pyregistry.oci.digests import Digest
     from pyregistry.oci.manifests import Manifest
     from pyregistry.store.metadata import Metadata, TagFact
+    from pyregistry.store.target import Target
 
 log = logging.getLogger(__name__)
-
-#: Bytes of a manifest that are read and hashed on the loop.
-_PARSED_INLINE = 256 << 10
 
 
 class Manifests:
@@ -204,7 +201,7 @@ def _not_found(target: Target, reference: str) -> Failure:
 
 async def _parsed(content: bytes, media_type: str | None, algorithm: str) -> Manifest:
     """Usual manifests take microseconds; what takes longer must not hold up the loop."""
-    if len(content) <= _PARSED_INLINE:
+    if len(content) <= PARSED_INLINE:
         return parse_manifest(content, media_type, algorithm)
     return await asyncio.to_thread(parse_manifest, content, media_type, algorithm)
 

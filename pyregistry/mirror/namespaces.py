@@ -7,7 +7,6 @@ plain Docker mirror (no host: the default upstream).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import translate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 from pyregistry.config import UpstreamConfig
 from pyregistry.mirror.well_known import WELL_KNOWN, built_in
 from pyregistry.oci.references import looks_like_host
+from pyregistry.store.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,19 +29,6 @@ class UnknownRegistry(LookupError):
     An unconfigured host must not be asked: an open relay is a security hole. The message says which setting would allow
     it.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a request's name means."""
-
-    #: Canonical name: `docker.io/library/nginx`; a hosted one as it is.
-    repository: str
-    #: Name of the upstream in the configuration; empty if hosted.
-    upstream: str
-    #: The repository's path at the upstream: `library/nginx`.
-    path: str
-    hosted: bool
 
 
 def configured_upstreams(mirror: MirrorConfig) -> dict[str, UpstreamConfig]:

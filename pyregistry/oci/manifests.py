@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: The distribution spec asks for 4 MiB at least (section Push, Pushing Manifests).
 MAX_MANIFEST_SIZE: Final = 8 << 20
+#: Bytes up to which reading a manifest is quick enough for an event loop.
+PARSED_INLINE: Final = 256 << 10
 
 
 class ManifestError(ValueError):

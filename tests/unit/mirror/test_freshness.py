@@ -6,7 +6,7 @@ import pytest
 
 from pyregistry.config import FreshnessConfig, TagFreshness, UpstreamConfig
 from pyregistry.mirror.freshness import Age, Freshness, FreshnessRules
-from pyregistry.mirror.namespaces import Target
+from pyregistry.store.target import Target
 
 CONFIG = FreshnessConfig(
     ttl=timedelta(seconds=60),

@@ -1,0 +1,30 @@
+"""The list of repositories (not in the OCI spec: distribution's `_catalog`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyregistry.api.paging import next_link, parse_page
+from pyregistry.api.respond import send_json
+
+if TYPE_CHECKING:
+    from pyregistry.api.api import Api
+    from pyregistry.api.exchange import Exchange
+    from pyregistry.api.request import Request
+    from pyregistry.api.routes import CatalogRoute
+
+#: Entries of a page when the client names no number, and at most.
+PAGE = 1000
+
+
+async def answer(api: Api, exchange: Exchange, request: Request, _: CatalogRoute) -> None:
+    """`/v2/_catalog`: names in lexical order, hosted and mirrored, as they are pulled by."""
+    page = parse_page(request).at_most(PAGE)
+    limit = page.n if page.n is not None else PAGE
+    names = await api.metadata.catalog(page.last, limit + 1)
+    headers = []
+    if len(names) > limit:
+        names = names[:limit]
+        if names:
+            headers.append(next_link(request, names[-1], limit))
+    await send_json(exchange.send, exchange.method, 200, headers, {"repositories": names})
