@@ -20,6 +20,10 @@ T = TypeVar("T")
 
 #: How long a failure answers the same question without asking again, in seconds (DESIGN.md I6).
 FAILURE_SECONDS = 1.0
+#: As in the store: the longest that a limit holds, whatever upstream wishes.
+LONGEST_FAILURE = 3600.0
+#: Failures remembered at once; above it the oldest go.
+MOST_FAILURES = 4096
 
 
 class SingleFlight:
@@ -81,10 +85,9 @@ class SingleFlight:
         error = None if task.cancelled() else task.exception()
         # Not found has a rule of its own (the negative TTL), which its callers keep in the metadata.
         if isinstance(error, Failure) and error.cause is not Cause.NOT_FOUND and key not in self._failures:
-            self._failures[key] = (time.monotonic() + max(FAILURE_SECONDS, error.retry_after or 0.0), error)
-            self._forget_old()
-
-    def _forget_old(self) -> None:
-        if len(self._failures) > 1024:
-            now = time.monotonic()
-            self._failures = {key: known for key, known in self._failures.items() if known[0] > now}
+            # Only a 429 says when to come again (I6); another failure's Retry-After would keep an outage going.
+            wish = error.retry_after if error.cause is Cause.RATE_LIMITED else None
+            self._failures[key] = (time.monotonic() + min(max(FAILURE_SECONDS, wish or 0.0), LONGEST_FAILURE), error)
+            # Clients make up names, and a limit lasts for hours: what is forgotten is only asked again.
+            if len(self._failures) > MOST_FAILURES:
+                del self._failures[next(iter(self._failures))]
