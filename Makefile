@@ -9,6 +9,7 @@ ARGS ?=
 
 # Clients and registries that the tests use where they are there, pinned. Go builds them into .tools.
 CRANE := github.com/google/go-containerregistry/cmd/crane@v0.22.1
+CONFORMANCE := github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 REGISTRY := github.com/distribution/distribution/v3/cmd/registry@v3.1.1
 TOOLS := $(CURDIR)/.tools/bin
 
@@ -20,10 +21,10 @@ RUST := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -not
 export PATH := $(CURDIR)/$(BIN):$(TOOLS):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint format bench ci wheel docs lock tools clean
+.PHONY: help setup serve test conformance lint format bench ci wheel docs lock tools clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(EXTENSION) ## Make .venv with everything locked, and build the extension where Rust sources changed
 
@@ -47,6 +48,9 @@ format: setup ## Format Python and Rust
 	$(BIN)/ruff format
 	cargo fmt --all
 
+conformance: setup tools ## Run the OCI conformance suite
+	CI=true $(BIN)/python -m pytest tests/conformance $(ARGS)
+
 bench: setup tools ## Run the benchmarks; SMOKE=1 runs each once, to see that it works
 	$(BIN)/python -m pytest benches $(if $(SMOKE),--benchmark-disable,--benchmark-sort=name) $(ARGS)
 
@@ -63,8 +67,8 @@ lock: ## Lock the newest dependencies that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements-dev.lock
 
-tools: ## Build crane and distribution's registry into .tools, where Go is installed
-	@for tool in crane=$(CRANE) registry=$(REGISTRY); do \
+tools: ## Build crane, distribution's registry and the OCI conformance suite into .tools, where Go is installed
+	@for tool in crane=$(CRANE) registry=$(REGISTRY) conformance=$(CONFORMANCE); do \
 		if ! command -v "$${tool%%=*}" >/dev/null && command -v go >/dev/null; then \
 			echo "go install $${tool#*=}"; \
 			GOBIN=$(TOOLS) go install "$${tool#*=}" || echo "$${tool%%=*} is not installed: its tests are skipped"; \

@@ -114,16 +114,17 @@ class Connection:
         keep: bool | None = None,
         pace: Pace | None = None,
         leave_after: int | None = None,
+        framed: bool = False,
         timeout: float = TIMEOUT,  # noqa: ASYNC109 it is for one read, not for the whole
     ) -> Reply:
         """Sends a request and reads the answer to its end.
 
         `expect`: compare every byte with the blob's, from `offset` on. `hashed`: sha256 of the body.
-        `leave_after`: close the connection after so many body bytes. `timeout`: seconds for one read.
+        `framed`: the body is in chunked coding already. `leave_after`: close the connection after so many body bytes. `timeout`: seconds for one read.
         """
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        if body:
+        if body and not framed:
             lines.append(f"Content-Length: {len(body)}")
         loop = asyncio.get_running_loop()
         message = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
@@ -142,6 +143,11 @@ class Connection:
         if not reply.complete:
             self.close()
         return reply
+
+    async def send_part(self, target: str, method: str, body: bytes, *, announced: int) -> None:
+        """Sends a request whose body is shorter than its Content-Length says; what follows is up to the caller."""
+        head = f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {announced}\r\n\r\n"
+        await asyncio.get_running_loop().sock_sendall(self._sock, head.encode() + body)
 
     async def _head(self, reply: Reply, timeout: float) -> bool:  # noqa: ASYNC109
         while (end := self._early.find(b"\r\n\r\n")) < 0:

@@ -17,6 +17,8 @@ _SOURCES = {
     "docker-registry": "apt-get install docker-registry",
     "containerd": "apt-get install containerd",
     "ctr": "apt-get install containerd",
+    "conformance": "go install github.com/opencontainers/distribution-spec/conformance@"
+    "v0.0.0-20260831232431-97274622c111",
     "podman": "apt-get install podman",
     "wrk": "apt-get install wrk",
 }
