@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import xxhash
 
 from pyregistry.errors import Failure
+from pyregistry.store.pushes import Pushes
 
 if TYPE_CHECKING:
     from pyregistry.config import Config
@@ -20,10 +21,12 @@ log = logging.getLogger(__name__)
 
 #: Between two rounds of cleaning, in seconds.
 INTERVAL = 60.0
+#: Rounds between two walks over all blobs.
+WALK_EVERY = 60
 #: `not found` answers are worth keeping for their TTL alone; a day covers every sane one.
 _MISSING_SECONDS = 86_400
-#: Rows removed in one transaction.
-_ROWS = 500
+#: Rows or files looked at in one step.
+_STEP = 500
 _LOCK = xxhash.xxh3_64_intdigest(b"background") >> 1
 
 
@@ -31,25 +34,51 @@ class Background:
     """Cleaning, until cancelled."""
 
     def __init__(self, config: Config, *, store: Store, metadata: Metadata) -> None:
-        self._expiry = config.storage.partial_expiry.total_seconds()
+        self._partial_expiry = config.storage.partial_expiry.total_seconds()
+        self._upload_expiry = config.storage.upload_expiry.total_seconds()
         self._store = store
         self._metadata = metadata
+        self._pushes = Pushes(store, metadata)
 
     async def run(self) -> None:
         """Works whenever this process is the elected one; waits for its turn while another is."""
         with await self._store.lock(_LOCK):
+            rounds = 0
             while True:
-                await self.clean()
+                await self.clean(walk=rounds % WALK_EVERY == 0)
+                rounds += 1
                 await asyncio.sleep(INTERVAL)
 
-    async def clean(self) -> None:
-        """Removes what nobody owns or asked for."""
+    async def clean(self, *, walk: bool) -> None:
+        """Removes what nobody owns, asked for or goes on with; with `walk`, also blobs that no row knows."""
         try:
-            removed = await self._store.clean(self._expiry)
-            while await self._metadata.forget_missing(time.time() - _MISSING_SECONDS, _ROWS) == _ROWS:
+            for digest in await self._store.clean(self._partial_expiry):
+                log.info("partial of %s removed: nobody asked for it lately", digest)
+            while await self._metadata.forget_missing(time.time() - _MISSING_SECONDS, _STEP) == _STEP:
                 pass
+            await self._clean_uploads()
+            if walk:
+                await self._clean_blobs()
         except Failure as failure:
             log.warning("cleaning stopped: %s", failure.message)
-            return
-        for digest in removed:
-            log.info("partial of %s removed: nobody asked for it lately", digest)
+
+    async def _clean_uploads(self) -> None:
+        before = time.time() - self._upload_expiry
+        for fact in await self._metadata.idle_uploads(before, _STEP):
+            if self._store.remove_upload(fact.session) or self._store.upload_offset(fact.session) is None:
+                await self._metadata.end_upload(fact.session)
+                log.info("upload %s to %s removed: nobody went on with it", fact.session, fact.repository)
+        for session, age in await asyncio.to_thread(self._store.uploads):
+            if age >= self._upload_expiry and await self._metadata.upload(session) is None:
+                self._store.remove_upload(session)
+
+    async def _clean_blobs(self) -> None:
+        """A kill between a commit and its row leaves a file that nothing refers to."""
+        after = ""
+        while page := await asyncio.to_thread(self._store.blobs, after, _STEP):
+            after = page[-1][0]
+            old = [digest for digest, age in page if age >= self._upload_expiry]
+            for digest in sorted(set(old) - await self._metadata.known_blobs(old)):
+                async with self._pushes.settling(digest):
+                    if not await self._metadata.known_blobs([digest]) and self._store.remove(digest):
+                        log.info("blob %s removed: no row knows it", digest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pyregistry.config import FreshnessConfig, TagFreshness, UpstreamConfig
+    from pyregistry.policy.immutability import ImmutableTags
     from pyregistry.store.target import Target
 
 
@@ -72,7 +73,11 @@ class Freshness:
 class FreshnessRules:
     """The rules of every upstream."""
 
-    def __init__(self, general: FreshnessConfig, upstreams: Mapping[str, UpstreamConfig]) -> None:
+    def __init__(
+        self, general: FreshnessConfig, upstreams: Mapping[str, UpstreamConfig], bound: ImmutableTags
+    ) -> None:
+        """`bound`: the tags that a policy makes immutable, whatever an upstream's own patterns say."""
+        self._bound = bound
         self._tags = {name: config.tags for name, config in upstreams.items()}
         self._configs = {name: config.freshness or general for name, config in upstreams.items()}
         self._lists = {name: Freshness.of(config) for name, config in self._configs.items()}
@@ -80,9 +85,12 @@ class FreshnessRules:
     def of_tag(self, target: Target, tag: str) -> Freshness:
         """For one tag."""
         tags = self._tags[target.upstream]
-        if not tags:
-            return self._lists[target.upstream]
-        return Freshness.of(self._configs[target.upstream], tags, f"{target.path}:{tag}")
+        rules = self._lists[target.upstream]
+        if tags:
+            rules = Freshness.of(self._configs[target.upstream], tags, f"{target.path}:{tag}")
+        if self._bound.binds(target.repository, tag):
+            rules = replace(rules, immutable=True)
+        return rules
 
     def of_list(self, target: Target) -> Freshness:
         """For tag lists, referrers, and digests that were not found."""

@@ -12,6 +12,7 @@ from pyregistry.mirror.manifests import Manifests
 from pyregistry.mirror.namespaces import Namespaces
 from pyregistry.mirror.single_flight import SingleFlight
 from pyregistry.mirror.upstream import Upstream
+from pyregistry.policy.immutability import ImmutableTags
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,9 @@ class Mirror:
             for name, upstream in self.namespaces.upstreams.items()
         }
         self._flights = SingleFlight(store)
-        rules = FreshnessRules(config.mirror.freshness, self.namespaces.upstreams)
+        rules = FreshnessRules(
+            config.mirror.freshness, self.namespaces.upstreams, ImmutableTags(config.policy.immutable_tags)
+        )
         self.manifests = Manifests(metadata, self.upstreams, self._flights, rules)
         self.listings = Listings(metadata, self.upstreams, self._flights, rules)
         self.blobs = Fetcher(

@@ -60,7 +60,7 @@ def test_fill_goes_on(kind: str, upstream_process: Upstream, serve: Callable[...
 def test_fill_nobody_waits_for_stops_early_and_keeps_its_partial(
     upstream_process: Upstream, serve: Callable[..., Serve]
 ) -> None:
-    """All clients leave a blob of which little came: no more of it is taken from upstream; the next goes on from there."""
+    """All clients leave a blob of which little came: no more of it is taken; the next client goes on from there."""
     made = image([256 << 20], seed="abandoned")
     layer = made.layers[0]
     upstream_process.add("team/app", made, "v1")

@@ -1,6 +1,7 @@
 """Pushing to hosted repositories over the API: uploads in every form, manifests, deletions, discovery."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_every_way_to_upload(way: str, algorithm: str, server: Serve) -> None:
         left = data if way == "post+put" else b""
         if way in ("chunked", "last in put"):
             cuts = [0, MIB, 2 * MIB, len(data)] if way == "chunked" else [0, MIB, 2 * MIB]
-            for first, end in zip(cuts, cuts[1:], strict=False):
+            for first, end in itertools.pairwise(cuts):
                 chunk = send(server, "PATCH", where, data[first:end], **{"Content-Range": f"{first}-{end - 1}"})
                 assert (chunk.status, chunk.headers["range"]) == (202, f"0-{end - 1}")
                 where = chunk.headers["location"]

@@ -120,7 +120,8 @@ class Connection:
         """Sends a request and reads the answer to its end.
 
         `expect`: compare every byte with the blob's, from `offset` on. `hashed`: sha256 of the body.
-        `framed`: the body is in chunked coding already. `leave_after`: close the connection after so many body bytes. `timeout`: seconds for one read.
+        `framed`: the body is in chunked coding already.
+        `leave_after`: close the connection after so many body bytes. `timeout`: seconds for one read.
         """
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
