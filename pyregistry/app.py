@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyregistry.api.api import Api
 from pyregistry.background import Background
 from pyregistry.mirror.mirror import Mirror
+from pyregistry.policy.immutability import ImmutableTags
 from pyregistry.store.content import open_store
 from pyregistry.store.metadata import Metadata
 from pyregistry.telemetry import metrics as telemetry
@@ -35,7 +36,14 @@ async def _opened(config: Config) -> AsyncIterator[tuple[Any, Metadata, Mirror]]
     root = config.storage.root
     store = open_store(config)
     metadata = Metadata.open(root)
-    mirror = Mirror(config, store=store, metadata=metadata, metrics=telemetry.current(), run_dir=root / "run")
+    mirror = Mirror(
+        config,
+        store=store,
+        metadata=metadata,
+        metrics=telemetry.current(),
+        run_dir=root / "run",
+        immutable=ImmutableTags(config.policy.immutable_tags).binds,
+    )
     try:
         yield store, metadata, mirror
     finally:

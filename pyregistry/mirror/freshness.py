@@ -8,10 +8,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pyregistry.config import FreshnessConfig, TagFreshness, UpstreamConfig
-    from pyregistry.policy.immutability import ImmutableTags
     from pyregistry.store.target import Target
 
 
@@ -74,9 +73,12 @@ class FreshnessRules:
     """The rules of every upstream."""
 
     def __init__(
-        self, general: FreshnessConfig, upstreams: Mapping[str, UpstreamConfig], bound: ImmutableTags
+        self,
+        general: FreshnessConfig,
+        upstreams: Mapping[str, UpstreamConfig],
+        bound: Callable[[str, str], bool] = lambda repository, tag: False,
     ) -> None:
-        """`bound`: the tags that a policy makes immutable, whatever an upstream's own patterns say."""
+        """`bound`: whether policy makes a tag of a repository immutable, whatever the upstream's own patterns say."""
         self._bound = bound
         self._tags = {name: config.tags for name, config in upstreams.items()}
         self._configs = {name: config.freshness or general for name, config in upstreams.items()}
@@ -88,7 +90,7 @@ class FreshnessRules:
         rules = self._lists[target.upstream]
         if tags:
             rules = Freshness.of(self._configs[target.upstream], tags, f"{target.path}:{tag}")
-        if self._bound.binds(target.repository, tag):
+        if self._bound(target.repository, tag):
             rules = replace(rules, immutable=True)
         return rules
 

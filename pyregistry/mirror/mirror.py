@@ -12,9 +12,9 @@ from pyregistry.mirror.manifests import Manifests
 from pyregistry.mirror.namespaces import Namespaces
 from pyregistry.mirror.single_flight import SingleFlight
 from pyregistry.mirror.upstream import Upstream
-from pyregistry.policy.immutability import ImmutableTags
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pyregistry._native import Store
@@ -26,16 +26,24 @@ if TYPE_CHECKING:
 class Mirror:
     """What requests use: names, manifests, blobs, lists."""
 
-    def __init__(self, config: Config, *, store: Store, metadata: Metadata, metrics: Metrics, run_dir: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        store: Store,
+        metadata: Metadata,
+        metrics: Metrics,
+        run_dir: Path,
+        immutable: Callable[[str, str], bool],
+    ) -> None:
+        """`immutable`: whether policy lets a tag of a repository be set once only."""
         self.namespaces = Namespaces(config)
         self.upstreams = {
             name: Upstream(name, upstream, store=store, run_dir=run_dir, on_request=metrics.upstream(name).asked)
             for name, upstream in self.namespaces.upstreams.items()
         }
         self._flights = SingleFlight(store)
-        rules = FreshnessRules(
-            config.mirror.freshness, self.namespaces.upstreams, ImmutableTags(config.policy.immutable_tags)
-        )
+        rules = FreshnessRules(config.mirror.freshness, self.namespaces.upstreams, immutable)
         self.manifests = Manifests(metadata, self.upstreams, self._flights, rules)
         self.listings = Listings(metadata, self.upstreams, self._flights, rules)
         self.blobs = Fetcher(

@@ -48,7 +48,7 @@ def test_first_matching_pattern_wins() -> None:
             TagFreshness(pattern="*", ttl=timedelta(seconds=7)),
         ),
     )
-    rules = FreshnessRules(CONFIG, {"hub": upstream, "plain": UpstreamConfig(url="https://plain.test")}, ImmutableTags())
+    rules = FreshnessRules(CONFIG, {"hub": upstream, "plain": UpstreamConfig(url="https://plain.test")})
 
     def ttl(path: str, tag: str, name: str = "hub") -> tuple[float, bool]:
         found = rules.of_tag(Target(f"{name}/{path}", name, path, hosted=False), tag)
@@ -62,13 +62,13 @@ def test_first_matching_pattern_wins() -> None:
 
 def test_an_immutable_tag_is_fresh_for_ever() -> None:
     upstream = UpstreamConfig(url="https://example.test", tags=(TagFreshness(pattern="*", immutable=True),))
-    rules = FreshnessRules(CONFIG, {"hub": upstream}, ImmutableTags())
+    rules = FreshnessRules(CONFIG, {"hub": upstream})
     assert rules.of_tag(Target("hub/a", "hub", "a", hosted=False), "v1").of_found(1e9) is Age.FRESH
 
 
 def test_the_policy_binds_every_upstream() -> None:
     rules = FreshnessRules(
-        CONFIG, {"hub": UpstreamConfig(url="https://example.test")}, ImmutableTags(["hub/library/*:v*"])
+        CONFIG, {"hub": UpstreamConfig(url="https://example.test")}, ImmutableTags(["hub/library/*:v*"]).binds
     )
     target = Target("hub/library/a", "hub", "library/a", hosted=False)
     assert rules.of_tag(target, "v1").immutable
