@@ -147,13 +147,6 @@ async def test_an_expired_tag_is_to_be_asked_again_but_keeps_the_time_it_was_con
     assert await metadata.tag(NGINX, "latest") == TagFact(manifest.digest, 7.0, True, True, 7.0)
 
 
-async def test_a_hosted_tag_asks_nobody(metadata: Metadata) -> None:
-    manifest = image("a")
-    await metadata.store_manifest("team/app", manifest, upstream=None, tag="v1", checked_at=9.0, durable=True)
-    assert await metadata.tag("team/app", "v1") == TagFact(manifest.digest, 0.0, True, True)
-    assert (await metadata.totals()).repositories == {None: 1}
-
-
 # Blobs
 
 

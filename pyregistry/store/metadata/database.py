@@ -10,12 +10,18 @@ from sqlalchemy import literal_column, select
 
 from pyregistry.errors import Cause, Failure
 from pyregistry.store.metadata import totals
+from pyregistry.store.metadata.blobs import Blobs
+from pyregistry.store.metadata.checks import Checks
+from pyregistry.store.metadata.manifests import Manifests
 from pyregistry.store.metadata.migrations import migrate
-from pyregistry.store.metadata.reads import Reads
+from pyregistry.store.metadata.pushes import Pushes
+from pyregistry.store.metadata.referrers import Referrers
+from pyregistry.store.metadata.repositories import Repositories
 from pyregistry.store.metadata.sqlite import DATABASE, Connection, Statement, WriteLock, reported
 from pyregistry.store.metadata.tables import repository
+from pyregistry.store.metadata.tags import Tags
+from pyregistry.store.metadata.uploads import Uploads
 from pyregistry.store.metadata.writer import Write, Writer
-from pyregistry.store.metadata.writes import Writes
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -28,11 +34,13 @@ log = logging.getLogger(__name__)
 _ANYTHING = Statement(select(literal_column("1")).select_from(repository).limit(1))
 
 
-class Metadata(Reads, Writes):
+class Metadata(Repositories, Checks, Tags, Referrers, Uploads, Blobs, Manifests, Pushes):
     """Facts of one storage root. One per process, used by one event loop's thread.
 
     Reads answer inline and see every commit of every process. Writes begin when called: `await` them to know, or do
-    not.
+    not. `durable`: the commit outlives power loss. Where a method is for both kinds of repositories, `hosted` says
+    which: one name of both kinds is two repositories (`repositories`). Where a write may make a mirrored one and gives
+    no upstream, that is the first component of its canonical name.
     """
 
     def __init__(self, root: Path, reader: Connection, writer: Writer) -> None:

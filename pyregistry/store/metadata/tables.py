@@ -19,7 +19,9 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     false,
+    true,
 )
 
 metadata = MetaData(
@@ -46,9 +48,19 @@ repository = Table(
     "repository",
     metadata,
     Column("id", _identity(), primary_key=True),
-    Column("name", _text(), nullable=False, unique=True),  # mirrored: with its upstream, docker.io/library/nginx
+    Column("name", _text(), nullable=False),  # mirrored: with its upstream, docker.io/library/nginx
     Column("kind", Text, nullable=False),  # hosted | mirrored
     Column("upstream", Text),
+    Column("listed", Boolean, nullable=False, server_default=false()),  # it has a manifest, so the catalogue names it
+    # Two kinds of one name are two repositories, so that a changed configuration mixes and loses nothing.
+    UniqueConstraint("name", "kind"),
+)
+# A page of the catalogue passes no repository that is not on it.
+Index(
+    "ix_repository_listed",
+    repository.c.name,
+    sqlite_where=repository.c.listed == true(),
+    postgresql_where=repository.c.listed == true(),
 )
 
 blob = Table(
@@ -78,7 +90,7 @@ manifest_reference = Table(
     metadata,
     Column("manifest_digest", _text(), ForeignKey("manifest.digest", ondelete="CASCADE"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),  # blob | child | subject
+    Column("kind", Text, nullable=False),  # blob | external (fetched from its `urls`, not from us) | child | subject
     Column("target_digest", _text(), nullable=False),
     Column("media_type", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
@@ -91,15 +103,29 @@ repository_manifest = Table(
     metadata,
     Column("repository_id", BigInteger, ForeignKey("repository.id"), primary_key=True, autoincrement=False),
     Column("digest", _text(), ForeignKey("manifest.digest"), primary_key=True),
-    Column(
-        "subject_digest", _text()
-    ),  # the manifest's own, again: one repository's referrers are one range of an index
+    # The manifest's own, again, so that one repository's referrers are together.
+    Column("subject_digest", _text()),
     Column("origin", Text, nullable=False),  # pushed | upstream
     Column("vouched_at", Double, nullable=False),
-    Index(None, "repository_id", "subject_digest", "digest"),
+    Column("artifact_type", Text),  # likewise
+    # Where bytes that do not say their type came here under another one than first.
+    Column("media_type", Text),
     Index(None, "digest"),
     sqlite_with_rowid=False,
 )
+# A page of referrers, of all types or of one, is one range: each index has all that is asked of this table, or SQLite
+# would rather walk the repository's manifests. Only referrers are in them.
+for _name, _key in (
+    ("subject", ("subject_digest", "digest", "artifact_type", "media_type")),
+    ("artifact_type", ("subject_digest", "artifact_type", "digest", "media_type")),
+):
+    Index(
+        f"ix_repository_manifest_{_name}",
+        repository_manifest.c.repository_id,
+        *(repository_manifest.c[column] for column in _key),
+        sqlite_where=repository_manifest.c.subject_digest.is_not(None),
+        postgresql_where=repository_manifest.c.subject_digest.is_not(None),
+    )
 
 repository_blob = Table(
     "repository_blob",
@@ -109,7 +135,7 @@ repository_blob = Table(
     Column("origin", Text, nullable=False),  # manifest | upload | upstream
     Column("size", BigInteger),  # as this repository's manifest describes it, for HEAD on a cold blob
     Column("vouched_at", Double, nullable=False),
-    Index(None, "digest"),
+    Index(None, "digest", "origin"),
     sqlite_with_rowid=False,
 )
 
@@ -125,6 +151,18 @@ tag = Table(
         ["repository_id", "digest"], ["repository_manifest.repository_id", "repository_manifest.digest"]
     ),
     Index(None, "repository_id", "digest"),
+    sqlite_with_rowid=False,
+)
+
+upload = Table(
+    "upload",
+    metadata,
+    Column("session", _text(), primary_key=True),
+    Column("repository_id", BigInteger, ForeignKey("repository.id"), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("touched_at", Double, nullable=False),
+    Index(None, "repository_id"),
+    Index(None, "touched_at"),
     sqlite_with_rowid=False,
 )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: The newest revision. Known here so that opening a database that has it, as every worker does, loads neither alembic
 #: nor the list of revisions.
-HEAD = "0001"
+HEAD = "0002"
 
 
 def migrate(path: Path) -> None:
@@ -62,7 +62,13 @@ def _upgrade(path: Path, revision: str | None) -> None:
             f"{path} was written by a newer pyregistry (revision {revision}, this one knows up to {HEAD}); "
             "run that version, or choose another storage root",
         )
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None), poolclass=NullPool)
+
+    def connect() -> sqlite3.Connection:
+        raw = sqlite3.connect(path, isolation_level=None)
+        raw.execute("PRAGMA foreign_keys = OFF")  # a table that is made anew is referred to meanwhile
+        return raw
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
     # sqlite3 and SQLAlchemy left to themselves commit before every CREATE: a kill would leave half a version.
     @event.listens_for(engine, "begin")
