@@ -17,6 +17,7 @@ from granian.constants import HTTPModes, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
 
 from pyregistry.server.listeners import BACKLOG
+from pyregistry.server.preflight import most_connections
 
 if TYPE_CHECKING:
     from pyregistry.config import TlsConfig
@@ -29,10 +30,8 @@ watched: Any = _future_watcher_wrapper
 scheduler: Any = _new_cbscheduler
 with_scope: Any = _callback_wrapper
 
-# Idle connections count too, and what is beyond waits unanswered in the kernel: the limit on work is the application's.
-_CONNECTIONS = 65535
 _HTTP1 = HTTP1Settings(
-    # Closes silent and slow connections, idle keep-alive ones too.
+    # Closes slow connections and idle keep-alive ones, but not those that never sent a byte, nor HTTP/2's.
     header_read_timeout=30_000,
     # What a request's head may take (1,024 ranges are 25 KB), what one read of an upload brings, and what hyper buffers
     # of a response that its client does not take. Measured: with granian's 408 KiB a stalled client of 16 KiB chunks
@@ -60,7 +59,8 @@ class EmbeddedServer:
             512,  # threads for blocking calls (files of pathsend), made as needed
             1,  # threads for Python
             30,  # seconds they idle
-            _CONNECTIONS,
+            # Idle ones count too, and what is beyond waits in the kernel: the limit on work is the application's.
+            most_connections(),
             HTTPModes.auto,
             _HTTP1,
             _HTTP2,

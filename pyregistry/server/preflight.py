@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import resource
 import tempfile
@@ -14,7 +15,14 @@ from pyregistry.config import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
+logger = logging.getLogger(__name__)
+
 MAX_AUTO_WORKERS = 16
+MAX_CONNECTIONS = 65535
+#: Fewer than this per worker are worth a warning.
+FEW_CONNECTIONS = 1024
+#: Descriptors that a worker has before anybody connects (some forty), and some to spare.
+OWN_DESCRIPTORS = 64
 
 
 def worker_count(setting: int | str) -> int:
@@ -70,3 +78,19 @@ def raise_descriptor_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if (connections := most_connections()) < FEW_CONNECTIONS:
+        logger.warning(
+            "only %d open files are allowed (LimitNOFILE, ulimit -Hn): a worker takes %d connections, more wait",
+            resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            connections,
+        )
+
+
+def most_connections() -> int:
+    """Connections one worker may hold. Without a bound, clients that only connect take every descriptor: no file opens
+    for those who are served, and accepting fails in a busy loop. Each may need a file and a connection upstream too.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(1, (limit - OWN_DESCRIPTORS) // 3))

@@ -46,6 +46,15 @@ def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
     os.close(preflight.lock_root(tmp_path))
 
 
+def test_connections_are_as_many_as_descriptors_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connections(limit: int) -> int:
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+        return preflight.most_connections()
+
+    assert [connections(limit) for limit in (16, 256, 1024)] == [1, 64, 320]
+    assert connections(1 << 20) == connections(resource.RLIM_INFINITY) == preflight.MAX_CONNECTIONS
+
+
 def test_descriptors() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
