@@ -36,6 +36,21 @@ def test_connections_go_to_the_others_until_it_is_bound_again(listeners: Listene
     assert port_of(listeners.open(0)) == int(port)
 
 
+def test_a_vanished_clients_connection_ends(listeners: Listeners) -> None:
+    assert listeners.give_up(0)
+    assert listeners.give_up(2)
+    host, _, port = listeners.location.rpartition(":")
+    with socket.create_connection((host, int(port))), socket.socket(fileno=socket.dup(listeners.open(1))) as view:
+        accepted, _ = view.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            idle, interval, count = (
+                accepted.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+            assert idle + interval * count == 120
+
+
 def test_the_last_is_kept(listeners: Listeners) -> None:
     assert [listeners.give_up(slot) for slot in range(3)] == [True, True, False]
 
