@@ -130,11 +130,12 @@ class Api:
         await handler(self, exchange, request, route)
 
     async def _fail(self, exchange: Exchange, error: Exception) -> None:
+        exchange.error = str(error)
         if isinstance(error, Failure):
             exchange.cause = error.cause
             if error.cause in (Cause.STORAGE, Cause.STORAGE_FULL):
                 # Clients are not told paths of ours.
-                log.error("%s %s: %s", exchange.route, exchange.reference, error.message)
+                log.error("%s of %s: %s", exchange.route, self._what(exchange), error.message)
         elif not isinstance(error, ApiError):
             log.error("%s request failed", exchange.route, exc_info=error)
         if exchange.result is not Result.STALE:
@@ -151,14 +152,18 @@ class Api:
         if isinstance(error, Failure):
             target = exchange.target
             upstream = self.mirror.upstreams.get(target.upstream) if target is not None else None
-            what = f"{target.repository if target else ''} {exchange.reference or ''}".strip() or exchange.route
             return from_failure(
                 error,
-                what=what,
+                what=self._what(exchange),
                 anonymous=upstream is None or upstream.anonymous,
                 unknown=_UNKNOWN.get(Endpoint(exchange.route), ErrorCode.MANIFEST_UNKNOWN),
             )
         return ApiError(ErrorCode.UNKNOWN, "internal error; the server's log has the cause")
+
+    @staticmethod
+    def _what(exchange: Exchange) -> str:
+        repository = exchange.target.repository if exchange.target else ""
+        return f"{repository} {exchange.reference or ''}".strip() or exchange.route
 
     def _account(self, exchange: Exchange) -> None:
         seconds = time.perf_counter() - exchange.began
@@ -175,7 +180,8 @@ class Api:
             upstream = self._metrics.upstream(target.upstream)
             if result is not None:
                 upstream.request(_KINDS[exchange.route], result.value)
-            upstream.served(exchange.sent)
+            if exchange.status < 400:  # an error's body is no content that upstream was spared
+                upstream.served(exchange.sent)
         logs.access(
             method=exchange.method,
             route=exchange.route,
@@ -189,6 +195,7 @@ class Api:
             result=result.value if result else None,
             user_agent=request.header(b"user-agent") if request else None,
             cause=exchange.cause.name.lower() if exchange.cause else "client_gone" if not exchange.ended else None,
+            error=exchange.error,
         )
 
 

@@ -21,6 +21,7 @@ class Exchange:
         "began",
         "cause",
         "ended",
+        "error",
         "first_byte",
         "method",
         "receive",
@@ -46,6 +47,8 @@ class Exchange:
         self.result: Result | None = None
         #: Why an answer is an error, stale or short.
         self.cause: Cause | None = None
+        #: The same for people, for the log.
+        self.error: str | None = None
         #: 0 until a response has begun.
         self.status = 0
         #: Body bytes handed to the server.

@@ -42,7 +42,7 @@ async def get(api: Api, exchange: Exchange, request: Request, route: ManifestRou
     digest = Digest(manifest.digest)
     headers = [*digest_headers(digest), content_type(manifest.media_type), *api.namespace(exchange)]
     if found.failure is not None:
-        exchange.cause = found.failure.cause
+        exchange.cause, exchange.error = found.failure.cause, found.failure.message
         # The spec's way to tell a person (section Warnings); oras and regctl show it.
         headers.append((b"warning", f'299 - "stale: {target.upstream} could not be asked"'.encode()))
     if if_none_match(request.header(b"if-none-match"), etag_of(digest)):

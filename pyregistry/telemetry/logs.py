@@ -59,8 +59,10 @@ def access(
     result: str | None = None,
     user_agent: str | None = None,
     cause: str | None = None,
+    error: str | None = None,
 ) -> None:
-    """One line for one request, at its response's end. `reference` is a tag or a digest."""
+    """One line for one request, at its response's end. `reference` is a tag or a digest, `error` why the answer is one,
+    or is stale."""
     if not _access:
         return
     if _console:
@@ -68,7 +70,8 @@ def access(
         agent = f" {user_agent[:LIMIT]!r}" if user_agent else ""
         words = (result, cause, f"from {upstream}" if upstream else None, client)
         said = " ".join(word for word in words if word)
-        _write_text(f"{_clock()} info    {method} {name} {status} {sent} B {seconds * 1000:.1f} ms {said}{agent}")
+        why = f": {_reason(error)}" if error else ""
+        _write_text(f"{_clock()} info    {method} {name} {status} {sent} B {seconds * 1000:.1f} ms {said}{agent}{why}")
         return
     line: dict[str, Any] = {
         "time": datetime.now(UTC),
@@ -88,6 +91,8 @@ def access(
     }
     if cause is not None:
         line["cause"] = cause
+    if error is not None:
+        line["error"] = _reason(error)
     _write_json(line)
 
 
@@ -152,6 +157,11 @@ def _words(text: str | None) -> str | None:
     if not text:
         return None
     return text[:LIMIT] if text.isascii() else _printable(text[:LIMIT])
+
+
+def _reason(error: str) -> str:
+    """An error's message; it may repeat a client's or an upstream's words."""
+    return _printable(_CREDENTIALS.sub("***@", error)[: 2 * LIMIT])
 
 
 def _joint(reference: str | None) -> str:

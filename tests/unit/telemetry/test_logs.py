@@ -77,10 +77,20 @@ def test_a_request_for_people(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
+def test_why_an_answer_is_an_error(form: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure(LogConfig(format=form))
+    logs.access(**{**REQUEST, "error": "no connection to https://user:hunter2@registry.example: refused"})
+    written = capfd.readouterr().err
+    assert "no connection to https://***@registry.example: refused" in written
+    assert "hunter2" not in written
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
 def test_hostile_words_stay_in_their_line(form: Any, capfd: pytest.CaptureFixture[str]) -> None:
     logs.configure(LogConfig(format=form))
     hostile = "a\n{}\r\x1b[31m\x00\x9b31m\udc80" + "x" * 10_000
-    logs.access(**{**REQUEST, "repository": hostile[:100], "reference": hostile[:100], "user_agent": hostile})
+    name = hostile[:100]
+    logs.access(**{**REQUEST, "repository": name, "reference": name, "user_agent": hostile, "error": hostile})
     written = capfd.readouterr().err
     assert written.count("\n") == 1
     assert not any(character in written for character in "\r\x1b\x00\x9b")
