@@ -8,6 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from pyregistry.errors import Cause, Failure
+from pyregistry.mirror.blame import concerns, marked, unmarked
+from pyregistry.mirror.driver import Driver
 from pyregistry.store.answers import Opened, Result
 
 if TYPE_CHECKING:
@@ -40,25 +42,10 @@ _OF_ONE_SOURCE = frozenset(
 _RECORDED = frozenset({Cause.DIGEST_MISMATCH, Cause.STORAGE_FULL, Cause.STORAGE})
 #: How often a running fill's bytes are added to the metrics, in seconds.
 _REPORT_SECONDS = 2.0
-
-
-class Driver:
-    """The task that sees one digest's fill through in this process, and the repositories that can be asked."""
-
-    def __init__(self, digest: Digest) -> None:
-        self.digest = digest
-        self.targets: dict[str, Target] = {}
-        #: The repository whose upstream the fill runs from now.
-        self.source: str | None = None
-        #: The repository whose upstream began the fill from byte 0 here; None: another process did, or a partial was
-        #: there.
-        self.began: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self.task: asyncio.Task[None] | None = None
-
-    def begin(self, repository: str | None) -> None:
-        """Tells the waiting requests whose fill it is; only the first word counts."""
-        if not self.began.done():
-            self.began.set_result(repository)
+#: How often, and after which pause in seconds (what a record lasts), a blob is asked for again whose fill has failed
+#: for others.
+_TURNS = 5
+_RECORD_SECONDS = 1.0
 
 
 class Fetcher:
@@ -88,6 +75,18 @@ class Fetcher:
 
         Raises Failure.
         """
+        for turn in range(1, _TURNS + 1):
+            try:
+                return await self._open(target, digest)
+            except Failure as failure:
+                # What others' upstreams answered is not asked for here, nor told: our turn comes with the next fill.
+                wait = max(failure.retry_after or 0.0, _RECORD_SECONDS) if failure.cause is Cause.RATE_LIMITED else 0.0
+                if concerns(failure, target.repository) or turn == _TURNS or wait > _TURNS:
+                    raise unmarked(failure) from None
+            await asyncio.sleep(max(wait, _RECORD_SECONDS))
+        raise AssertionError
+
+    async def _open(self, target: Target, digest: Digest) -> Opened:
         fact = await self._metadata.blob(target.repository, digest)
         reader = self._store.committed(digest, fact.size)
         if reader is not None:
@@ -205,7 +204,7 @@ class Fetcher:
             self._metrics.fill_ended(last.cause if last else None)
         outcome = last or Failure(Cause.INTERRUPTED, f"nobody to ask for {driver.digest}")
         if outcome.cause not in _RECORDED:
-            fill.fail(outcome)
+            fill.fail(marked(outcome, driver.targets))
         raise outcome
 
     async def _run(self, driver: Driver, target: Target, fill: Fill) -> None:
