@@ -1,7 +1,7 @@
 //! Where things are under a storage root.
 //!
 //! ```text
-//! VERSION      the format, "1\n"
+//! VERSION      the format, "1\n"; written last, so that all folders are there and durable where it is
 //! locks        never written nor unlinked; its bytes are locked
 //! blobs/<algorithm>/<first two hex digits>/<hex>
 //! fills/<algorithm>-<hex>/{state, data-<n>, checkpoint}
@@ -38,9 +38,6 @@ impl Layout {
                 "is on {name}, where locks and shared memory do not hold between processes; use a local file system"
             )));
         }
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            fs::make_folder(&self.root.join("blobs").join(algorithm.name()))?;
-        }
         for folder in [self.fills(), self.quarantine(), self.tmp()] {
             fs::make_folder(&folder)?;
         }
@@ -51,13 +48,29 @@ impl Layout {
                 let found = String::from_utf8_lossy(&found[..found.len().min(20)]).trim().to_owned();
                 return Err(self.refused(&format!("has format {found:?}, this version knows 1; use another root")));
             }
-            None => self.write_version(&version)?,
+            None => {
+                self.make_shards()?;
+                self.write_version(&version)?;
+            }
         }
         // Proves that the root can be written, now rather than in the first fill.
         let probe = self.temporary("probe");
         fs::create(&probe)?;
         fs::unlink(&probe)?;
         Ok(())
+    }
+
+    /// Makes all folders that blobs go to, durably: a commit then syncs one folder, not also the one above it.
+    fn make_shards(&self) -> Result<(), Failure> {
+        let blobs = self.root.join("blobs");
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let folder = blobs.join(algorithm.name());
+            for shard in 0..=u8::MAX {
+                fs::make_folder(&folder.join(format!("{shard:02x}")))?;
+            }
+            fs::sync_folder(&folder)?;
+        }
+        fs::sync_folder(&blobs)
     }
 
     /// Several processes may do this at once: each renames its own complete file.

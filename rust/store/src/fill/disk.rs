@@ -151,14 +151,11 @@ impl Disk {
             }
             Do::Rename => {
                 let blob = self.store.layout.blob(&self.generation.digest);
-                if let Some(folder) = blob.parent() {
-                    fs::make_folder(folder)?;
-                }
                 fs::rename(&self.owned()?.path, &blob)?;
             }
             Do::SyncFolder => {
                 let blob = self.store.layout.blob(&self.generation.digest);
-                for folder in blob.ancestors().skip(1).take(2) {
+                if let Some(folder) = blob.parent() {
                     fs::sync_folder(folder)?;
                 }
             }

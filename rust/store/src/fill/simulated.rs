@@ -3,9 +3,11 @@
 //! A blob has a handful of bytes, its midstate is the bytes themselves, and its last block is one byte. Whatever breaks an invariant
 //! is noted under its name.
 
+mod client;
+mod power;
+
 use std::collections::BTreeMap;
 
-use super::checkpoint::Save;
 use super::machine::{Do, End, Machine, Mark, Origin, Outcome, Past, PastState, Saw, Start};
 use crate::{Cause, Failure};
 
@@ -448,99 +450,6 @@ impl World {
             other => self.violated("i2", format!("{other:?} is no step of an owner")),
         }
         Saw::Done
-    }
-
-    /// One step of a durable checkpoint beside the fill.
-    pub(super) fn save(&mut self, process: &mut Process) {
-        let between = !matches!(process.step, Do::Write | Do::Mark(_) | Do::Close(_)) && process.end.is_none();
-        let Some(owned) = process.owned.as_mut().filter(|owned| owned.open && between) else {
-            return;
-        };
-        let (mark, midstate, done) = owned.saving.take().unwrap_or((owned.mark, owned.hash.clone(), 0));
-        match Save::ORDER[done] {
-            Save::SyncData => self.inodes[owned.data].synced = self.inodes[owned.data].bytes.clone(),
-            Save::WriteFresh => {}
-            Save::Rename => self.folder.checkpoint = Some((mark, midstate.clone())),
-            Save::SyncFolder => {
-                self.durable = self.folder.clone();
-                self.promised = Some(mark);
-            }
-        }
-        if done + 1 < Save::ORDER.len() {
-            owned.saving = Some((mark, midstate, done + 1));
-        }
-    }
-
-    /// A process is gone, at any moment: a batch may have reached the file in part.
-    pub(super) fn kill(&mut self, me: usize, process: &Process) {
-        if let Some(owned) = process.owned.as_ref().filter(|_| process.step == Do::Write) {
-            let half = owned.batch.len() / 2;
-            write(&mut self.inodes[owned.data], owned.mark.offset, &owned.batch[..half]);
-        }
-        if self.lock == Some(me) {
-            self.lock = None;
-        }
-    }
-
-    /// Power is lost, and with it what was not synced, as chance has it. No process lives.
-    pub(super) fn reboot(&mut self, chance: u8) {
-        self.boot += 1;
-        self.lock = None;
-        self.rebooted = true;
-        for inode in &mut self.inodes {
-            inode.shown.clear();
-            match chance & 3 {
-                0 => inode.bytes.clone_from(&inode.synced),
-                1 => {
-                    let length = inode.bytes.len();
-                    inode.bytes.clone_from(&inode.synced);
-                    inode.bytes.resize(length.max(inode.synced.len()), 0);
-                }
-                _ => inode.synced.clone_from(&inode.bytes),
-            }
-        }
-        if chance & 4 == 0 {
-            self.folder = self.durable.clone();
-        }
-        if chance & 8 == 0 {
-            // The file has one of its two names.
-            if self.blob != self.durable_blob {
-                self.folder.data.extend(self.renamed);
-            }
-            self.blob = self.durable_blob;
-        }
-        self.folder.data.retain(|_, inode| Some(*inode) != self.blob);
-        self.durable = self.folder.clone();
-        self.durable_blob = self.blob;
-    }
-
-    /// Failures have had their time.
-    pub(super) fn expire(&mut self) {
-        for state in &mut self.states {
-            state.recent = false;
-        }
-    }
-
-    pub(super) fn evict(&mut self) {
-        self.blob = None;
-        self.durable_blob = None;
-    }
-
-    /// A client reads as far as it may; a body that ended well is the whole content.
-    pub(super) fn read(&mut self, process: &mut Process) {
-        let limit = match (&process.end, process.size) {
-            (Some(Err(_)), _) => return,
-            (Some(Ok(())), _) => process.frontier,
-            (None, Some(size)) => process.frontier.min(size.saturating_sub(1)),
-            (None, None) => process.frontier.saturating_sub(1),
-        };
-        let Some(file) = process.file else { return };
-        let (from, to) = (process.body.len(), usize::try_from(limit).unwrap());
-        if from < to {
-            process.body.extend_from_slice(&self.inodes[file].bytes[from..to]);
-        }
-        let whole = process.end.is_some() || Some(process.body.len() as u64) == process.size;
-        self.require(!whole || process.body == CONTENT, "i4", "a body ended well with wrong bytes");
     }
 
     /// What must hold at every moment.
