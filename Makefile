@@ -9,6 +9,8 @@ ARGS ?=
 
 # Clients and registries that the tests use where they are there, pinned. Go builds them into .tools.
 CRANE := github.com/google/go-containerregistry/cmd/crane@v0.22.1
+ORAS := oras.land/oras/cmd/oras@v1.3.6
+REGCTL := github.com/regclient/regclient/cmd/regctl@v0.11.7
 CONFORMANCE := github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 REGISTRY := github.com/distribution/distribution/v3/cmd/registry@v3.1.1
 TOOLS := $(CURDIR)/.tools/bin
@@ -67,8 +69,9 @@ lock: ## Lock the newest dependencies that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements-dev.lock
 
-tools: ## Build crane, distribution's registry and the OCI conformance suite into .tools, where Go is installed
-	@for tool in crane=$(CRANE) registry=$(REGISTRY) conformance=$(CONFORMANCE); do \
+tools: ## Build the clients, registry and conformance suite that tests use into .tools, if Go is there
+	@for tool in crane=$(CRANE) registry=$(REGISTRY) conformance=$(CONFORMANCE) \
+		oras=$(ORAS) regctl=$(REGCTL); do \
 		if ! command -v "$${tool%%=*}" >/dev/null && command -v go >/dev/null; then \
 			echo "go install $${tool#*=}"; \
 			GOBIN=$(TOOLS) go install "$${tool#*=}" || echo "$${tool%%=*} is not installed: its tests are skipped"; \

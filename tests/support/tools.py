@@ -19,6 +19,8 @@ _SOURCES = {
     "ctr": "apt-get install containerd",
     "conformance": "go install github.com/opencontainers/distribution-spec/conformance@"
     "v0.0.0-20260831232431-97274622c111",
+    "oras": "go install oras.land/oras/cmd/oras@v1.3.6",
+    "regctl": "go install github.com/regclient/regclient/cmd/regctl@v0.11.7",
     "podman": "apt-get install podman",
     "wrk": "apt-get install wrk",
 }
