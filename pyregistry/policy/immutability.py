@@ -14,14 +14,14 @@ class ImmutableTags:
     """The configured patterns, ready to ask.
 
     A pattern is a glob over `repository:tag`, the repository by its canonical name (a mirrored one with its upstream:
-    `docker.io/library/nginx:1.*`). `*` matches `/` too, and case counts, as in `hosted`. One without a colon, which no
-    name or tag has but in between, is for all tags of the repositories it matches.
+    `docker.io/library/nginx:1.*`). `*` matches `/` too, and case counts, as in `hosted`. One that names no tag, having
+    no colon behind its last slash, is for all tags of the repositories it matches.
     """
 
     __slots__ = ("_pattern",)
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
-        whole = [pattern if ":" in pattern else f"{pattern}:*" for pattern in patterns]
+        whole = [pattern if ":" in pattern.rpartition("/")[2] else f"{pattern}:*" for pattern in patterns]
         self._pattern = re.compile("|".join(map(translate, whole))) if whole else None
 
     def binds(self, repository: str, tag: str) -> bool:

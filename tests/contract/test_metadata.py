@@ -1,8 +1,7 @@
-"""What every metadata database must do. Another one joins by a line in `BACKENDS`."""
+"""What every metadata database must do for mirrors. What it must do for pushes is in the files beside this one."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,42 +9,21 @@ import pytest
 from pyregistry.errors import Cause, Failure
 from pyregistry.oci.descriptors import Descriptor, Platform
 from pyregistry.oci.digests import digest_of
-from pyregistry.oci.manifests import Manifest, parse_manifest
-from pyregistry.oci.media_types import OCI_INDEX, OCI_MANIFEST
-from pyregistry.store.metadata import BlobFact, ManifestFact, Metadata, TagFact
+from pyregistry.oci.media_types import OCI_MANIFEST
+from pyregistry.store.metadata import BlobFact, ManifestFact, TagFact
+from tests.support.metadata import BACKENDS, HUB, NGINX, OTHER, image, index, layer, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-HUB = "docker.io"
-NGINX = "docker.io/library/nginx"
-OTHER = "docker.io/library/redis"
-
-BACKENDS: dict[str, Callable[[Path], Metadata]] = {"sqlite": Metadata.open}
+    from pyregistry.store.metadata import Metadata
 
 
 @pytest.fixture(params=BACKENDS)
 def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Metadata]:
-    opened = BACKENDS[request.param](tmp_path)
-    yield opened
-    opened.close()
-
-
-def described(name: str, size: int = 10) -> dict[str, object]:
-    return {"mediaType": "application/x", "digest": digest_of(name.encode()), "size": size}
-
-
-def image(*layers: str, subject: Manifest | None = None, **fields: object) -> Manifest:
-    document: dict[str, object] = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described("config", 2)}
-    document |= {"layers": [described(layer) for layer in layers], **fields}
-    if subject is not None:
-        document["subject"] = subject.descriptor().to_json()
-    return parse_manifest(json.dumps(document).encode(), None)
-
-
-def layer(name: str) -> str:
-    return digest_of(name.encode())
+    with opened(request.param, tmp_path) as made:
+        yield made
 
 
 # Manifests
@@ -87,9 +65,7 @@ async def test_a_manifest_that_is_not_stored_cannot_be_vouched_for(metadata: Met
 
 async def test_children_of_an_index_are_not_vouched_for(metadata: Metadata) -> None:
     child = image("a")
-    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [child.descriptor().to_json()]}
-    index = parse_manifest(json.dumps(document).encode(), None)
-    await metadata.store_manifest(NGINX, index, upstream=HUB, tag="latest", checked_at=1.0)
+    await metadata.store_manifest(NGINX, index(child), upstream=HUB, tag="latest", checked_at=1.0)
     assert await metadata.manifest(NGINX, child.digest) is None
     assert await metadata.blob(NGINX, child.digest) == BlobFact(False, None)
 

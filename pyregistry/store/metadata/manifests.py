@@ -20,6 +20,7 @@ from pyregistry.store.metadata.tables import (
     repository,
     repository_blob,
     repository_manifest,
+    tag,
 )
 from pyregistry.store.metadata.tags import named_by, set_tag
 
@@ -39,6 +40,22 @@ MANIFEST = Statement(
     )
     .join(manifest, manifest.c.digest == repository_manifest.c.digest)
     .where(named())
+)
+TAGGED_MANIFEST = Statement(
+    select(
+        manifest.c.digest,
+        func.coalesce(repository_manifest.c.media_type, manifest.c.media_type),
+        manifest.c.size,
+        manifest.c.content,
+    )
+    .select_from(repository)
+    .join(tag, and_(tag.c.repository_id == repository.c.id, tag.c.name == bindparam("tag")))
+    .join(
+        repository_manifest,
+        and_(repository_manifest.c.repository_id == repository.c.id, repository_manifest.c.digest == tag.c.digest),
+    )
+    .join(manifest, manifest.c.digest == repository_manifest.c.digest)
+    .where(named("hosted"))
 )
 KNOWN_MANIFEST = Statement(
     select(manifest.c.media_type, manifest.c.size, manifest.c.content).where(manifest.c.digest == bindparam("digest"))
@@ -139,6 +156,11 @@ class Manifests(Facts):
         """A manifest that `repository` answers for."""
         row = self._one(MANIFEST, {"repository": repository, "repository_kind": kind_of(hosted), "digest": digest})
         return None if row is None else ManifestFact(digest, *row)
+
+    async def tagged_manifest(self, repository: str, tag: str) -> ManifestFact | None:
+        """The manifest that a hosted repository's tag names: one look, so that nothing can come between the two."""
+        row = self._one(TAGGED_MANIFEST, {"repository": repository, "tag": tag})
+        return None if row is None else ManifestFact(*row)
 
     async def known_manifest(self, digest: str) -> ManifestFact | None:
         """A manifest of any repository: not for answering, but for not fetching again what upstream vouches for."""
