@@ -182,7 +182,10 @@ class Supervisor:
         os.close(slot.pidfd)
         slot.process, slot.pidfd = None, -1
         self._heartbeats.clear(slot.number)
-        telemetry.forget(self._run, slot.number)
+        try:
+            telemetry.forget(self._run, slot.number)
+        except OSError as error:  # a root that became read-only must not end those who still serve from it
+            logger.warning("gauges of worker %d stay as they are: %s", slot.number, error)
         if self.stopping:
             slot.state = State.STOPPED
             logger.info("worker %d ended (process %d, %s)", slot.number, pid, end)

@@ -237,9 +237,9 @@ def install(directory: Path, slot: int | Literal["main"]) -> Metrics:
     Counters go on from what an earlier process of the slot left, its live gauges begin at 0.
     """
     global _current  # noqa: PLW0603
-    directory.mkdir(parents=True, exist_ok=True)
-    forget(directory, slot)
     try:
+        directory.mkdir(parents=True, exist_ok=True)
+        forget(directory, slot)
         _allocate(directory, slot)
     except OSError as error:
         log.warning("metrics of this process stay with it until it is started again: %s", error)

@@ -86,6 +86,16 @@ class TestDeaths:
         assert server.who() == (0, server.worker(0))
         assert 'pyregistry_worker_restarts_total{slot="0"} 3.0' in probe(server, "/metrics")[1]
 
+    def test_a_root_that_takes_no_changes_any_more_ends_nobody_else(self, start: Start) -> None:
+        server = start(workers=2)
+        gauges = server.root / "run" / "gauge_livesum_0.db"
+        gauges.unlink()
+        gauges.mkdir()  # neither removed nor opened, as on a read-only file system
+        os.kill(server.worker(0), signal.SIGKILL)
+        server.line(r"worker 0 died .*SIGKILL")
+        server.line(r"worker 0 ready")
+        assert {server.who()[0] for _ in range(64)} == {0, 1}
+
     def test_a_worker_that_ends_by_itself_is_followed(self, start: Start) -> None:
         server = start(workers=1)
         os.kill(server.worker(0), signal.SIGTERM)
