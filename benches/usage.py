@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.support.serve import Serve
 
@@ -23,8 +23,13 @@ class Usage:
 
 def cpu_seconds(server: Serve) -> float:
     """User and system seconds of main and its workers since they began."""
+    return cpu_of(server.processes())
+
+
+def cpu_of(pids: Iterable[int]) -> float:
+    """The same for any processes; those that have gone count nothing."""
     total = 0.0
-    for pid in server.processes():
+    for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
             times = psutil.Process(pid).cpu_times()
             total += times.user + times.system

@@ -80,6 +80,11 @@ class Distribution:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
     def push(self, repository: str, tag: str, image: Image) -> None:
         """Pushes an image, all its platforms, bytes unchanged, by crane (skopeo reads layouts of OCI types alone)."""
         layout = write_layout(self._folder / "layouts" / image.digest.replace(":", "-"), {"pushed": image})
