@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyregistry.api import blobs, catalog, health, manifests, referrers, tags, uploads
 from pyregistry.api.errors import ApiError, from_failure
 from pyregistry.api.exchange import Exchange
+from pyregistry.api.held import HeldBodies
 from pyregistry.api.pump import ClientGone, Pumps
 from pyregistry.api.request import Request
 from pyregistry.api.respond import API_VERSION, send_error, send_json
@@ -56,6 +57,7 @@ class Api:
         self.immutable = ImmutableTags(config.policy.immutable_tags)
         self.stall_timeout = config.http.stall_timeout.total_seconds()
         self.pumps = Pumps(self.stall_timeout)
+        self.held = HeldBodies(self.pumps)
         self._metrics = metrics
         self._limit = config.http.max_requests
         self._root = config.storage.root

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
 from pyregistry.api.paging import next_link, parse_page
-from pyregistry.api.respond import send_json
+from pyregistry.api.respond import JSON_TYPE
 
 if TYPE_CHECKING:
     from pyregistry.api.api import Api
@@ -22,9 +24,9 @@ async def answer(api: Api, exchange: Exchange, request: Request, _: CatalogRoute
     page = parse_page(request).at_most(PAGE)
     limit = page.n if page.n is not None else PAGE
     names = await api.metadata.catalog(page.last, limit + 1)
-    headers = []
+    headers = [JSON_TYPE]
     if len(names) > limit:
         names = names[:limit]
         if names:
             headers.append(next_link(request, names[-1], limit))
-    await send_json(exchange.send, exchange.method, 200, headers, {"repositories": names})
+    await api.held.send(exchange, 200, headers, orjson.dumps({"repositories": names}))

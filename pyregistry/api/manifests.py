@@ -48,7 +48,7 @@ async def get(api: Api, exchange: Exchange, request: Request, route: ManifestRou
     if if_none_match(request.header(b"if-none-match"), etag_of(digest)):
         await send_bytes(exchange.send, exchange.method, 304, headers)
         return
-    await send_bytes(exchange.send, exchange.method, 200, headers, manifest.content)
+    await api.held.send(exchange, 200, headers, manifest.content)
 
 
 async def put(api: Api, exchange: Exchange, request: Request, route: ManifestRoute) -> None:

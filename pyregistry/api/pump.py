@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from typing import Any
 
     from pyregistry.api.asgi import Receive, Send
-    from pyregistry.store.content import Plan
 
 #: Bodies up to this size go in one message where their bytes are in the page cache.
 ONE_MESSAGE = 64 << 10
@@ -30,6 +30,20 @@ BUFFERED = 8
 MEMORY = 64 << 20
 #: A send that waits longer than this, in seconds, is a client's doing.
 SLOW_SEND = 0.05
+
+
+class Body(Protocol):
+    """What a pump needs of a plan."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the whole, if known."""
+
+    def take(self, limit: int) -> bytes | None:
+        """The next bytes, at most `limit`, if they are there now."""
+
+    def next(self, limit: int) -> Awaitable[bytes]:
+        """The next bytes, waited for; empty at the end."""
 
 
 class ClientGone(Exception):
@@ -67,12 +81,19 @@ class Pumps:
                 if pump.sending_since is not None and pump.sending_since < limit:
                     pump.drop()
 
-    async def send(self, plan: Plan, send: Send, receive: Receive) -> int:
+    async def send(self, plan: Body, send: Send, receive: Receive) -> int:
         """Sends the whole body behind a started response and answers its bytes.
 
         Raises ClientGone, or the plan's Failure: the response then has no final message, which ends it short.
         """
-        pump = Pump(self, plan, send)
+        return await self.run(self.pump(plan, send), receive)
+
+    def pump(self, plan: Body, send: Send) -> Pump:
+        """A pump, for `run`."""
+        return Pump(self, plan, send)
+
+    async def run(self, pump: Pump, receive: Receive) -> int:
+        """As `send`."""
         self._active.add(pump)
         try:
             return await pump.run(receive)
@@ -83,7 +104,7 @@ class Pumps:
 class Pump:
     """One body on its way."""
 
-    def __init__(self, pumps: Pumps, plan: Plan, send: Send) -> None:
+    def __init__(self, pumps: Pumps, plan: Body, send: Send) -> None:
         self._pumps = pumps
         self._plan = plan
         self._send = send

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
 from pyregistry.api.paging import next_link, parse_page
-from pyregistry.api.respond import content_type, send_json
+from pyregistry.api.respond import content_type
 from pyregistry.oci.media_types import OCI_INDEX
 
 if TYPE_CHECKING:
@@ -41,4 +43,4 @@ async def answer(api: Api, exchange: Exchange, request: Request, route: Referrer
         "mediaType": OCI_INDEX,
         "manifests": [descriptor.to_json() for descriptor in found],
     }
-    await send_json(exchange.send, exchange.method, 200, headers, document)
+    await api.held.send(exchange, 200, headers, orjson.dumps(document))

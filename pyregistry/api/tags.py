@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
 from pyregistry.api.paging import next_link, parse_page
-from pyregistry.api.respond import send_json
+from pyregistry.api.respond import JSON_TYPE
 
 if TYPE_CHECKING:
     from pyregistry.api.api import Api
@@ -13,17 +15,20 @@ if TYPE_CHECKING:
     from pyregistry.api.request import Request
     from pyregistry.api.routes import TagsRoute
 
+#: Tags of a page at most: an upstream's list may be of any length, and clients follow the Link.
+PAGE = 10_000
+
 
 async def answer(api: Api, exchange: Exchange, request: Request, route: TagsRoute) -> None:
     """`/v2/<name>/tags/list`"""
     target = api.target(exchange, route.name)
-    page = parse_page(request)
+    page = parse_page(request).at_most(PAGE)
+    limit = page.n if page.n is not None else PAGE
     # One more than asked for tells whether there is a next page.
-    limit = None if page.n is None else page.n + 1
-    tags, exchange.result = await api.content(target).listings.tags(target, page.last, limit)
-    headers = [*api.namespace(exchange)]
-    if page.n is not None and len(tags) > page.n:
-        tags = tags[: page.n]
+    tags, exchange.result = await api.content(target).listings.tags(target, page.last, limit + 1)
+    headers = [JSON_TYPE, *api.namespace(exchange)]
+    if len(tags) > limit:
+        tags = tags[:limit]
         if tags:
-            headers.append(next_link(request, tags[-1], page.n))
-    await send_json(exchange.send, exchange.method, 200, headers, {"name": route.name, "tags": tags})
+            headers.append(next_link(request, tags[-1], limit))
+    await api.held.send(exchange, 200, headers, orjson.dumps({"name": route.name, "tags": tags}))
