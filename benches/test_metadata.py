@@ -141,7 +141,7 @@ def test_many_manifests(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
                 )
             await last
 
-        benchmark.pedantic(lambda: runner.run(write()), rounds=10)  # type: ignore[no-untyped-call]
+        benchmark.pedantic(lambda: runner.run(write()), rounds=10)
     metadata.close()
 
 
@@ -173,7 +173,7 @@ def test_longest_wait(benchmark: BenchmarkFixture, tmp_path: Path, durable: bool
         with PROCESSES.Pool(WRITERS) as pool:
             return pool.starmap(loop_writes, [(tmp_path, writer, seconds, durable) for writer in range(WRITERS)])
 
-    results = benchmark.pedantic(run, rounds=1)  # type: ignore[no-untyped-call]
+    results = benchmark.pedantic(run, rounds=1)
     counts = [count for count, _ in results]
     benchmark.extra_info |= {
         "writes_a_second": round(sum(counts) / seconds),

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyregistry.mirror.namespaces import Target
     from pyregistry.oci.digests import Digest
+    from pyregistry.store.target import Target
 
 
 class Driver:

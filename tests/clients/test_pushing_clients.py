@@ -65,12 +65,12 @@ def test_regctl(algorithm: str, server: Serve, tmp_path: Path) -> None:
     made = image([20_000, 3_000_000], seed="regctl push", algorithm=algorithm)
     layout = write_layout(tmp_path / "layout", {"v1": made})
     name = f"{server.host}/team/regctl-{algorithm}"
-    own = {"REGCTL_CONFIG": str(tmp_path / "config.json")}
-    run("regctl", "registry", "set", "--tls", "disabled", server.host, **own)
-    run("regctl", "image", "copy", f"ocidir://{layout}:v1", f"{name}@{made.digest}", **own)
-    body = run("regctl", "manifest", "get", "--format", "raw-body", f"{name}@{made.digest}", **own)
+    config = str(tmp_path / "config.json")
+    run("regctl", "registry", "set", "--tls", "disabled", server.host, REGCTL_CONFIG=config)
+    run("regctl", "image", "copy", f"ocidir://{layout}:v1", f"{name}@{made.digest}", REGCTL_CONFIG=config)
+    body = run("regctl", "manifest", "get", "--format", "raw-body", f"{name}@{made.digest}", REGCTL_CONFIG=config)
     assert body.encode() == made.manifest
-    run("regctl", "image", "copy", f"{name}@{made.digest}", f"ocidir://{tmp_path / 'back'}:v1", **own)
+    run("regctl", "image", "copy", f"{name}@{made.digest}", f"ocidir://{tmp_path / 'back'}:v1", REGCTL_CONFIG=config)
     algorithm_folder = tmp_path / "back" / "blobs" / algorithm
     assert (algorithm_folder / made.layers[1].digest.partition(":")[2]).stat().st_size == 3_000_000
 

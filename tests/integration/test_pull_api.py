@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import Callable
+from email.message import Message
 from email.parser import BytesParser
+from typing import cast
 
 import pytest
 
@@ -76,8 +78,7 @@ def test_multi_range_has_as_many_parts_as_asked_in_their_order(
     assert len(reply.body) == int(reply.headers["content-length"])
     head = b"Content-Type: " + reply.headers["content-type"].encode() + b"\r\n\r\n"
     message = BytesParser().parsebytes(head + reply.body)
-    parts = message.get_payload()
-    assert isinstance(parts, list)
+    parts = cast("list[Message]", message.get_payload())
     assert [part["Content-Range"] for part in parts] == [f"bytes {b}-{b + n - 1}/{layer.size}" for b, n in asked]
     assert all(
         part.get_payload(decode=True) == bytes(layer.data[b : b + n]) for part, (b, n) in zip(parts, asked, strict=True)

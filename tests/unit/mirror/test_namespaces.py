@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyregistry.config import Config
-from pyregistry.mirror.namespaces import Namespaces, Target, UnknownRegistry
+from pyregistry.mirror.namespaces import Namespaces, UnknownRegistry
+from pyregistry.store.target import Target
 
 UPSTREAMS = {
     "docker.io": {},
