@@ -3,9 +3,8 @@
 import asyncio
 import json
 from collections.abc import Callable
-from email.message import Message
 from email.parser import BytesParser
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -14,6 +13,9 @@ from tests.support.images import OCI_INDEX, Flavor, artifact, image, multi_platf
 from tests.support.serve import Serve
 from tests.support.storms import run_storm
 from tests.support.upstream import Hold, Kind, Match, Upstream
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 MIB = 1 << 20
 
