@@ -39,7 +39,14 @@ class Mirror:
         """`immutable`: whether policy lets a tag of a repository be set once only."""
         self.namespaces = Namespaces(config)
         self.upstreams = {
-            name: Upstream(name, upstream, store=store, run_dir=run_dir, on_request=metrics.upstream(name).asked)
+            name: Upstream(
+                name,
+                upstream,
+                store=store,
+                run_dir=run_dir,
+                on_request=metrics.upstream(name).asked,
+                on_quota=metrics.upstream(name).quota,
+            )
             for name, upstream in self.namespaces.upstreams.items()
         }
         self._flights = SingleFlight(store)

@@ -70,11 +70,20 @@ class Upstream:
     """One configured upstream. Made once a process; safe for any number of tasks of its loop."""
 
     def __init__(
-        self, name: str, config: UpstreamConfig, *, store: Store, run_dir: Path, on_request: OnRequest | None = None
+        self,
+        name: str,
+        config: UpstreamConfig,
+        *,
+        store: Store,
+        run_dir: Path,
+        on_request: OnRequest | None = None,
+        on_quota: Callable[[int], None] | None = None,
     ) -> None:
         """`store` gives the locks that make a token's fetch one over all workers, `run_dir` (`<root>/run`) the place to
-        share it. Nothing is sent yet. ValueError names an unreadable `ca_file` or client certificate."""
+        share it; `on_quota` is told of the pulls left. Nothing is sent yet. ValueError names an unreadable `ca_file` or
+        client certificate."""
         self.name = name
+        self._on_quota = on_quota
         self._quota: Quota | None = None
         self._credentials = Credentials(config)
         self._flights = SingleFlight(store)
@@ -209,7 +218,11 @@ class Upstream:
     async def _manifest(self, endpoint: Endpoint, method: str, path: str, reference: str) -> Answer:
         url = endpoint.url(path, f"manifests/{reference}")
         answer = await endpoint.request("manifest", method, url, path, _ACCEPT)
-        self._quota = quota_of(answer) or self._quota
+        quota = quota_of(answer)
+        if quota is not None:
+            self._quota = quota
+            if self._on_quota is not None:
+                self._on_quota(quota.remaining)
         return answer
 
     async def _probe(self, endpoint: Endpoint, url: str, path: str, digest: str) -> int | None:

@@ -12,7 +12,7 @@ from tests.support.clients import fetch, get
 from tests.support.images import OCI_INDEX, Flavor, artifact, image, multi_platform
 from tests.support.serve import Serve
 from tests.support.storms import run_storm
-from tests.support.upstream import Hold, Kind, Match, Upstream
+from tests.support.upstream import Hold, Kind, Match, Quota, Upstream
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -259,3 +259,12 @@ def test_missing_tag_is_remembered_briefly(upstream: Upstream, serve: Callable[.
     for _ in range(6):
         assert get(f"{server.url}/v2/team/app/manifests/none").status == 404
     assert upstream.heads("none") + upstream.gets("none") == 1
+
+
+def test_quota_of_the_upstream_is_a_metric(upstream: Upstream, serve: Callable[..., Serve]) -> None:
+    upstream.add("team/app", image([4096], seed="quota"), "v1")
+    upstream.configure(quota=Quota(limit=100, remaining=76))
+    server = serve(upstreams={"docker.io": upstream.url}, workers=2)
+    assert get(f"{server.url}/v2/team/app/manifests/v1").status == 200
+    metrics = get(f"{server.metrics_url}/metrics").body.decode()
+    assert 'pyregistry_mirror_upstream_quota_remaining{upstream="docker.io"} 75.0' in metrics
