@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+#: Host names as they are written plainly. The native client also takes `127.1`, `0x7f000001`, `%6cocalhost` and
+#: `①②⑦.0.0.1` for what they stand for: nobody but an attacker writes a realm so.
+_PLAIN = re.compile(r"(?:[a-z0-9_-]+\.)*[a-z0-9_-]*[a-z_-][a-z0-9_-]*")
+_HEXADECIMAL = re.compile(r"0x[0-9a-f]*")
+#: IPv4 addresses in IPv6's clothes (NAT64, 6to4).
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("2002::/16"))
 
 
 class Trust(Enum):
@@ -43,7 +52,7 @@ class Realms:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         if host == self._base.hostname or (host, None) in self._listed or (host, port) in self._listed:
             return Trust.CREDENTIALS
-        if _is_internal(host) and not _is_internal(self._base.hostname or ""):
+        if not _is_plain(host) or (_is_internal(host) and not _is_internal(self._base.hostname or "")):
             return Trust.REFUSED
         return Trust.ANONYMOUS
 
@@ -64,10 +73,23 @@ def _host_and_port(entry: str) -> tuple[str, int | None]:
     return parts.hostname, parts.port
 
 
+def _is_plain(host: str) -> bool:
+    if _PLAIN.fullmatch(host) is not None:
+        return _HEXADECIMAL.fullmatch(host.rpartition(".")[2]) is None
+    return _address(host) is not None
+
+
 def _is_internal(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
+    address = _address(host)
+    if address is None:
         return False
+    return not address.is_global or any(address in network for network in _TRANSLATED)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

@@ -31,6 +31,29 @@ from pyregistry.mirror.realms import Realms, Trust
         ("https://r.example", [], "https://169.254.169.254/latest", Trust.REFUSED),
         ("https://r.example", [], "https://[::1]/token", Trust.REFUSED),
         ("https://r.example", [], "https://localhost:8080/token", Trust.REFUSED),
+        *(
+            ("https://r.example", [], f"https://{host}/token", Trust.REFUSED)
+            for host in (
+                "127.1",
+                "2130706433",
+                "0x7f000001",
+                "x.0x7f",
+                "0177.0.0.1",
+                "127.0.0.1.",
+                "localhost.",
+                "%6cocalhost",
+                "%31%32%37.0.0.1",
+                "①②⑦.0.0.1",
+                "ｌocalhost",
+                "[::ffff:127.0.0.1]",
+                "[64:ff9b::7f00:1]",
+                "[2002:7f00:1::]",
+                "[fe80::1%25eth0]",
+            )
+        ),
+        ("https://r.example", [], "https://1.1.1.1/token", Trust.ANONYMOUS),
+        ("https://r.example", [], "https://[2606:4700:4700::1111]/token", Trust.ANONYMOUS),
+        ("https://r.example", [], "https://4x4.auth-1.example/token", Trust.ANONYMOUS),
         ("https://r.example", ["10.0.0.1"], "https://10.0.0.1/token", Trust.CREDENTIALS),
         ("http://127.0.0.1:5000", [], "http://localhost:5001/token", Trust.ANONYMOUS),
         # no realm at all
