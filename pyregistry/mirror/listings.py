@@ -58,6 +58,10 @@ class Listings:
         async def ask() -> None:
             now = time.time()
             found = await self._upstreams[target.upstream].referrers(target.path, subject)
+            if not found and not await self._metadata.upstream_referrers(target.repository, subject):
+                # Anybody can make up a subject, or a repository: as `missing` it is forgotten again.
+                await self._metadata.missing(target.repository, "referrers", subject, now, upstream=target.upstream)
+                return
             await self._metadata.replace_upstream_referrers(
                 target.repository, subject, found, upstream=target.upstream, checked_at=now
             )
