@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +26,9 @@ OnRequest = Callable[[RequestKind, int], None]
 _MOST_SENT = 3
 #: Largest answer that is no blob.
 LIMIT = 8 << 20
+#: Seconds for an answer that is no blob, redirects and all. A question is asked once at a time, over all repositories
+#: and workers: an upstream that sends a byte now and then would hold up everybody who has the same one.
+DEADLINE = 120.0
 
 
 class Endpoint:
@@ -98,7 +102,11 @@ class Endpoint:
         limit: int,
     ) -> Answer:
         try:
-            answer = await self._client.request(method, url, _headers(headers, authorization), limit=limit)
+            async with asyncio.timeout(DEADLINE):
+                answer = await self._client.request(method, url, _headers(headers, authorization), limit=limit)
+        except TimeoutError:
+            self._on_request(kind, 0)
+            raise Failure(Cause.TIMEOUT, f"{self.where} has not sent the whole answer within {DEADLINE:g} s") from None
         except Failure as failure:
             self._on_request(kind, failure.status or 0)
             raise

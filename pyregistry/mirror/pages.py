@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import orjson
@@ -26,6 +27,8 @@ _PAGE = 1000
 _MOST_PAGES = 10_000
 _MOST_TAGS = 500_000
 _MOST_REFERRERS = 20_000
+#: Bytes of all pages: a descriptor's annotations may be as long as upstream likes, and are kept.
+_MOST_BYTES: Mapping[RequestKind, int] = MappingProxyType({"tags": 128 << 20, "referrers": 16 << 20})
 _ACCEPT = (("accept", OCI_INDEX),)
 #: Above it JSON is parsed off the loop.
 _LARGE = 256 << 10
@@ -101,9 +104,13 @@ async def _walk(
 ) -> None:
     """Gives `take` the page that `url` answered and those its Link leads to, until there is none or one seen before."""
     seen = {url}
+    size = 0
     while True:
         if answer.status != 200:
             raise refusal(answer, what)
+        size += len(answer.body)
+        if size > _MOST_BYTES[kind]:
+            raise Failure(Cause.TOO_LARGE, f"{what} takes more than {_MOST_BYTES[kind]} bytes")
         take(await _document(answer, what))
         following = next_page([value for name, value in answer.headers if name == "link"], url)
         if following is None or following in seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from dataclasses import dataclass, field
@@ -26,6 +27,10 @@ DEFAULT_LIFETIME = 60.0
 EARLY = 30.0
 #: Largest answer read: some tokens carry a grant per scope, none a megabyte.
 _LIMIT = 1 << 20
+#: Seconds for it: whoever else wants this token waits, in every worker.
+DEADLINE = 60.0
+#: Longest token taken: longer ones fit in no server's headers, and thousands are kept, in memory and in files.
+_LONGEST = 32 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,11 @@ class TokenRealm:
             headers.append(("authorization", ask.credential.basic()))
         where = f"token realm {_shown(ask.realm)} of upstream {ask.upstream}"
         try:
-            answer = await self._client.request(method, url, headers, body=body, limit=_LIMIT)
+            async with asyncio.timeout(DEADLINE):
+                answer = await self._client.request(method, url, headers, body=body, limit=_LIMIT)
+        except TimeoutError:
+            self._on_request("token", 0)
+            raise Failure(Cause.TIMEOUT, f"{where} has not sent a token within {DEADLINE:g} s") from None
         except ValueError:
             raise Failure(Cause.PROTOCOL, f"{where} is no URL that can be asked") from None
         except Failure:
@@ -102,6 +111,8 @@ class TokenRealm:
         value = document.get("token") or document.get("access_token")
         if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
             raise Failure(Cause.PROTOCOL, f"{where} gave no token that can stand in a header")
+        if len(value) > _LONGEST:
+            raise Failure(Cause.PROTOCOL, f"{where} gave a token of {len(value)} bytes; at most {_LONGEST} are taken")
         life = _lifetime(document.get("expires_in"))
         return Token(value, self._clock(), began + life - min(EARLY, life / 5), began + life)
 
