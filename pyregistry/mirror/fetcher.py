@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.blame import concerns, marked, unmarked
 from pyregistry.mirror.driver import Driver
+from pyregistry.mirror.pass_through import PassThrough
 from pyregistry.store.answers import Opened, Result
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Fetcher:
         self._attempts = config.mirror.abandon.attempts
         self._metrics = metrics
         self._drivers: dict[Digest, Driver] = {}
-        self._pass_through = asyncio.Semaphore(config.storage.pass_through)
+        self._passing = PassThrough(store, upstreams, metrics, config.storage.pass_through)
 
     async def open(self, target: Target, digest: Digest) -> Opened:
         """A reader of `digest` whose size is known (or never will be), if `target` answers for it.
@@ -111,7 +112,7 @@ class Fetcher:
             await reader.ready()
         except Failure as failure:
             if failure.cause is Cause.STORAGE_FULL:
-                return await self._pass(target, digest)
+                return await self._passing.open(target, digest)
             raise
         if own:
             if driver.source != target.repository:
@@ -268,28 +269,3 @@ class Fetcher:
             log.warning(
                 "%s answers for %s, but the row was not written: %s", target.repository, digest, failure.message
             )
-
-    async def _pass(self, target: Target, digest: Digest) -> Opened:
-        if self._pass_through.locked():
-            raise Failure(
-                Cause.STORAGE_FULL,
-                f"storage is full and {digest} is not cached; free space or lower storage.reserve",
-                retry_after=5,
-            )
-        await self._pass_through.acquire()
-        failure: Failure | None = None
-        try:
-            while True:
-                source = await self._upstreams[target.upstream].blob_source(target.path, digest, failure=failure)
-                plan = self._store.pass_through(source, digest)
-                try:
-                    await plan.begin()
-                except Failure as error:
-                    if error.cause is not Cause.DENIED:
-                        raise
-                    failure = error  # the upstream raises it again if it knows nothing better to send
-                else:
-                    return Opened(Result.MISS, None, plan, self._pass_through)
-        except BaseException:
-            self._pass_through.release()
-            raise

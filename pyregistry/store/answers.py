@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable
 
     from pyregistry.errors import Failure
     from pyregistry.store.content import Plan, Reader
@@ -31,13 +31,13 @@ class Opened:
     result: Result
     reader: Reader | None
     plan: Plan | None = None
-    #: Held while a plan without a reader is sent.
-    place: asyncio.Semaphore | None = None
+    #: What follows when a plan without a reader has been sent.
+    then: Callable[[], None] | None = None
 
     def close(self) -> None:
-        """Gives up the place among the bodies passed through; for every opened blob, once its response has ended."""
-        if self.place is not None:
-            self.place.release()
+        """Gives up what was held for a body passed through; for every opened blob, once its response has ended."""
+        if self.then is not None:
+            self.then()
 
 
 @dataclass(frozen=True, slots=True)

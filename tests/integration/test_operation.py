@@ -5,13 +5,26 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.clients import Connection, Reply, get
+from tests.support.blobs import Blob
+from tests.support.clients import Connection, Reply, fetch, get
 from tests.support.images import image
+from tests.support.ports import port_of, reserve
 from tests.support.serve import Serve
 from tests.support.upstream import Kind, Match, Upstream
 from tests.support.upstream import Reply as Answer
 
 NOFILE = 256
+
+
+def fetched(url: str, expect: Blob) -> Reply:
+    return asyncio.run(fetch(url, expect=expect))
+
+
+def metrics(server: Serve) -> dict[str, float]:
+    """Every series and its value."""
+    lines = get(f"{server.metrics_url}/metrics").body.decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {series: float(value) for series, _, value in pairs}
 
 
 def request_lines(server: Serve) -> list[dict[str, Any]]:
@@ -39,8 +52,26 @@ def test_the_log_says_why_an_answer_is_an_error_or_stale(upstream: Upstream, ser
 def test_an_errors_body_is_not_served_content(upstream: Upstream, serve: Callable[..., Serve]) -> None:
     server = serve(upstreams={"docker.io": upstream.url})
     assert get(f"{server.url}/v2/team/app/manifests/v1").status == 404
-    metrics = get(f"{server.metrics_url}/metrics").body.decode()
-    assert 'pyregistry_mirror_served_bytes_total{upstream="docker.io"} 0.0' in metrics.splitlines()
+    assert metrics(server)['pyregistry_mirror_served_bytes_total{upstream="docker.io"}'] == 0
+
+
+def test_what_is_passed_through_unstored_is_counted(upstream: Upstream, serve: Callable[..., Serve]) -> None:
+    """Storage full: the body comes from the URL that works, and the next one has its place."""
+    layer = image([1 << 20], seed="pass").layers[0]
+    upstream.add_blob("team/app", layer)
+    nobody = reserve()
+    urls = [f"http://127.0.0.1:{port_of(nobody)}", upstream.url]
+    storage = {"reserve": "900TB", "pass_through": 1}
+    server = serve(upstreams={"docker.io": {"urls": urls}}, workers=1, storage=storage)
+    for _ in range(2):
+        assert fetched(f"{server.url}/v2/team/app/blobs/{layer.digest}", layer).right
+    nobody.close()
+    # A third request, answered on the same worker's loop: the second's end has been counted.
+    assert get(f"{server.url}/v2/").status == 200
+    counted = metrics(server)
+    assert counted['pyregistry_mirror_upstream_bytes_total{upstream="docker.io"}'] == 2 * layer.size
+    asked = upstream.gets(layer.digest) + upstream.heads(layer.digest)
+    assert counted['pyregistry_mirror_upstream_requests_total{kind="blob",status="200",upstream="docker.io"}'] == asked
 
 
 def test_connections_leave_descriptors_for_the_work(upstream: Upstream, serve: Callable[..., Serve]) -> None:
