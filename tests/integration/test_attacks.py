@@ -33,3 +33,15 @@ def test_a_digest_asked_where_it_is_not_stays_available_elsewhere(
         assert upstream.gets(layer.digest) == 1
         again = get(evil)
         assert (again.status, b"[" in again.body.partition(b"message")[2]) == (404, False)
+
+
+def test_ranges_that_overlap_bring_no_more_than_the_blob(upstream: Upstream, serve: Callable[..., Serve]) -> None:
+    """A thousand times the whole blob for one request of 8 KB would be an amplifier."""
+    layer = random_blob(300_000, "amplified")
+    upstream.add_blob("team/app", layer)
+    server = serve(upstreams={"docker.io": upstream.url}, workers=1)
+    url = f"{server.url}/v2/team/app/blobs/{layer.digest}"
+    everything = get(url, headers={"Range": "bytes=" + ",".join(["0-"] * 1000)}, expect=layer)
+    assert (everything.status, everything.right) == (200, True)
+    twice = get(url, headers={"Range": "bytes=0-99,50-149"})
+    assert (twice.status, twice.headers["content-type"].partition(";")[0]) == (206, "multipart/byteranges")
