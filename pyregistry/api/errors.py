@@ -74,7 +74,8 @@ def from_failure(
     `what` names what was asked for in the message ("blob sha256:… of library/nginx"); `unknown` is the code if it does
     not exist: MANIFEST_UNKNOWN, BLOB_UNKNOWN or NAME_UNKNOWN. `anonymous`: upstream was asked without credentials; then
     its 401 and 403 mean `unknown` too, which is how Docker Hub and ghcr answer for a repository that does not exist.
-    A failure of our storage names paths of ours, so its message is for the log alone; the caller writes it there.
+    A failure of our storage or credentials names paths of ours: its message is for the log alone, where the caller
+    writes it.
     """
     status, code = CAUSE_TABLE[failure.cause]
     if failure.cause is Cause.DENIED and anonymous:
@@ -87,6 +88,9 @@ def from_failure(
     if failure.status is not None:
         detail["upstreamStatus"] = failure.status
     message = _STORAGE_MESSAGES.get(failure.cause, failure.message)
+    if failure.cause is Cause.DENIED and failure.status is None:
+        # Nobody refused us: our own credentials cannot be had, and the message names their files and helpers.
+        message = "the registry cannot prove to upstream who it is; its log says why"
     return ApiError(code or unknown, f"{what}: {message}", status=status, detail=detail, headers=headers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from pyregistry.api.errors import ApiError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pyregistry.api.api import Api
     from pyregistry.api.exchange import Exchange
     from pyregistry.api.request import Request
+
+log = logging.getLogger(__name__)
 
 
 async def live(_: Api, exchange: Exchange, __: Request, ___: Any) -> None:
@@ -27,5 +30,7 @@ async def ready(api: Api, exchange: Exchange, _: Request, __: Any) -> None:
         await asyncio.to_thread(api.check_storage)
         await api.metadata.check()
     except (Failure, OSError) as error:
-        raise ApiError(ErrorCode.UNAVAILABLE, f"not ready: {error}") from error
+        # Clients are not told paths of ours.
+        log.error("not ready: %s", error)
+        raise ApiError(ErrorCode.UNAVAILABLE, "not ready: the registry's storage failed; its log says how") from error
     await send_json(exchange.send, exchange.method, 200, (NO_STORE,), {"status": "ok"})

@@ -77,6 +77,14 @@ def test_paths_of_ours_are_not_told(cause: Cause) -> None:
     assert "storage" in error.message
 
 
+@pytest.mark.parametrize("anonymous", [True, False])
+def test_where_our_credentials_are_is_not_told(anonymous: bool) -> None:
+    failure = Failure(Cause.DENIED, "cannot read password_file /srv/secret: Permission denied")
+    assert "/srv" not in from_failure(failure, what="w", anonymous=anonymous).message
+    refused = Failure(Cause.DENIED, "upstream answered 403", status=403)
+    assert "403" in from_failure(refused, what="w", anonymous=anonymous).message
+
+
 def test_upstreams_manifests() -> None:
     error = from_upstream_manifest(UnsupportedManifest("schema 1"), what="a:b")
     assert (error.status, error.code, error.message) == (404, ErrorCode.MANIFEST_UNKNOWN, "a:b: schema 1")
