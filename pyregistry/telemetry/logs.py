@@ -71,13 +71,15 @@ def access(
         words = (result, cause, f"from {upstream}" if upstream else None, client)
         said = " ".join(word for word in words if word)
         why = f": {_reason(error)}" if error else ""
-        _write_text(f"{_clock()} info    {method} {name} {status} {sent} B {seconds * 1000:.1f} ms {said}{agent}{why}")
+        _write_text(
+            f"{_clock()} info    {method[:LIMIT]} {name} {status} {sent} B {seconds * 1000:.1f} ms {said}{agent}{why}"
+        )
         return
     line: dict[str, Any] = {
         "time": datetime.now(UTC),
         "level": "info",
         "event": "request",
-        "method": method,
+        "method": method[:LIMIT],
         "route": route,
         "repository": repository,
         "reference": reference,
@@ -112,11 +114,11 @@ class _Lines(logging.Handler):
                     "time": datetime.fromtimestamp(record.created, UTC),
                     "level": record.levelname.lower(),
                     "logger": record.name,
-                    "event": message,
+                    "event": _lines(message),
                     **fields,
                 }
                 if error is not None:
-                    line["error"] = _CREDENTIALS.sub("***@", error)
+                    line["error"] = _lines(_CREDENTIALS.sub("***@", error))
                 _write_json(line)
         except Exception:  # noqa: BLE001  logging's own rule: a log line never breaks what it tells of
             self.handleError(record)
@@ -135,7 +137,7 @@ def _write_json(line: dict[str, Any]) -> None:
 
 def _write_text(line: str, error: str | None = None) -> None:
     worker = "" if _slot is None else f" [{_slot}]"
-    text = _printable(line) + worker + "\n" + (f"{_CREDENTIALS.sub('***@', error)}\n" if error else "")
+    text = _printable(line) + worker + "\n" + (f"{_lines(_CREDENTIALS.sub('***@', error))}\n" if error else "")
     _write(text.encode("utf-8", "backslashreplace"))
 
 
@@ -150,6 +152,11 @@ def _write(data: bytes) -> None:
 def _printable(text: str) -> str:
     """Without control characters: a log line must not drive the terminal it is read in, nor forge a second line."""
     return text.translate(_CONTROL).encode("utf-8", "backslashreplace").decode()
+
+
+def _lines(text: str) -> str:
+    """The same for text of several lines: an upstream's words may be in it, and JSON keeps C1 control characters."""
+    return "\n".join(map(_printable, text.split("\n")))
 
 
 def _words(text: str | None) -> str | None:

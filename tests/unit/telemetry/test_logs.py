@@ -140,3 +140,22 @@ def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "write", full)
     logs.access(**REQUEST)
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_upstreams_words_do_not_drive_the_terminal(capfd: pytest.CaptureFixture[str], format: str) -> None:  # noqa: A002
+    logs.configure(LogConfig.model_validate({"format": format}))
+    try:
+        raise ValueError("broken \x1b[2J \x9b2J")
+    except ValueError:
+        logging.getLogger("pyregistry.x").exception("upstream said \x1b[2J \x9b2J")
+    written = capfd.readouterr().err
+    assert "upstream said" in written
+    assert "\x9b" not in written
+    assert "\x1b" not in written
+
+
+def test_a_method_of_any_length_makes_a_short_line(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure(LogConfig(format="json"))
+    logs.access(**{**REQUEST, "method": "X" * 10_000})
+    assert len(capfd.readouterr().err) < 1000
