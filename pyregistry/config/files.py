@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ def check_files(config: Config) -> None:
             _check_authorities(upstream.ca_file, f"{key}.ca_file", problems)
         if upstream.client_cert is not None and upstream.client_key is not None:
             _check_pair(upstream.client_cert, upstream.client_key, f"{key}.client_cert", problems)
+        if upstream.credential_helper is not None:
+            _check_program(f"docker-credential-{upstream.credential_helper}", f"{key}.credential_helper", problems)
         if upstream.password_file is not None:
             _read(upstream.password_file, f"{key}.password_file", problems)
     if problems:
@@ -53,6 +56,11 @@ def _check_pair(cert: Path, key_file: Path, key: str, problems: list[str]) -> No
         else:
             said = "no PEM certificate chain with its private key"
         problems.append(f"{key}: {cert} and {key_file}: {said}")
+
+
+def _check_program(name: str, key: str, problems: list[str]) -> None:
+    if shutil.which(name) is None:
+        problems.append(f"{key}: there is no program {name} on the PATH")
 
 
 def _check_authorities(path: Path, key: str, problems: list[str]) -> None:

@@ -15,6 +15,7 @@ from pyregistry.config.values import (  # noqa: TC001
     OptionalAddress,
     RegistryName,
     Size,
+    Timeout,
     Url,
     Workers,
 )
@@ -40,7 +41,7 @@ class HttpConfig(Section):
         default=timedelta(seconds=30),
         description="How long running downloads may go on after SIGTERM before they are cut.",
     )
-    stall_timeout: Duration = Field(
+    stall_timeout: Timeout = Field(
         default=timedelta(seconds=60),
         description="A client that takes no byte of its response for this long is dropped.",
     )
@@ -133,8 +134,8 @@ class UpstreamConfig(Section):
     client_cert: Path | None = Field(default=None, description="PEM file with a client certificate.")
     client_key: Path | None = Field(default=None, description="PEM file with its key.")
     verify: bool = Field(default=True, description="Check the upstream's certificate.")
-    connect_timeout: Duration = Field(default=timedelta(seconds=5), description="For a connection to be made.")
-    progress_timeout: Duration = Field(
+    connect_timeout: Timeout = Field(default=timedelta(seconds=5), description="For a connection to be made.")
+    progress_timeout: Timeout = Field(
         default=timedelta(seconds=30), description="For a status line, and between two pieces of a body."
     )
     freshness: FreshnessConfig | None = Field(

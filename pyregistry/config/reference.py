@@ -94,6 +94,7 @@ def _row(setting: Setting, key: str) -> str:
 
 
 _KINDS: tuple[tuple[Any, str], ...] = (
+    (values.Timeout, "duration"),
     (values.Duration, "duration"),
     (values.Size, "size"),
     (values.Address, "`HOST:PORT`"),

@@ -30,6 +30,8 @@ def parse_duration(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("not a duration; write it as 30s, 5m, 1h30m or 30d")
     if isinstance(value, int | float):
+        if value < 0:
+            raise ValueError("not a duration; it is negative")
         try:
             return timedelta(seconds=value)
         except (OverflowError, ValueError):
@@ -117,13 +119,20 @@ def _workers(value: object) -> object:
     return value
 
 
+def _some_time(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("nothing can be done in no time; write it as 30s, 5m or 1h30m")
+    return value
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
-    Field(ge=timedelta(0)),
     PlainSerializer(format_duration, when_used="json"),
     WithJsonSchema({"type": ["string", "number"], "examples": ["30s", "5m", "1h30m", "30d"]}),
 ]
+#: A duration that is waited for, not looked back at.
+Timeout = Annotated[Duration, AfterValidator(_some_time)]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),

@@ -92,3 +92,18 @@ def test_files_that_are_no_pem(tmp_path: Path) -> None:
     assert problem(tls(file, file)).endswith("no PEM certificate chain with its private key")
     config = Config.model_validate({"mirror": {"upstreams": {"a.example": {"url": "https://a", "ca_file": file}}}})
     assert problem(config) == f'mirror.upstreams["a.example"].ca_file: {file}: no PEM certificates'
+
+
+def test_a_missing_credential_helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper = tmp_path / "docker-credential-here"
+    helper.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def named(name: str) -> Config:
+        upstream = {"url": "https://a", "credential_helper": name}
+        return Config.model_validate({"mirror": {"upstreams": {"a.example": upstream}}})
+
+    check_files(named("here"))
+    assert problem(named("away")) == (
+        'mirror.upstreams["a.example"].credential_helper: there is no program docker-credential-away on the PATH'
+    )

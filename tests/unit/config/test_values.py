@@ -13,6 +13,7 @@ from pyregistry.config.values import (
     OptionalAddress,
     RegistryName,
     Size,
+    Timeout,
     Url,
     Workers,
     format_duration,
@@ -38,6 +39,19 @@ from pyregistry.config.values import (
 )
 def test_durations(written: object, seconds: float) -> None:
     assert TypeAdapter(Duration).validate_python(written) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("written", [-5, "-5", -0.1])
+def test_a_negative_duration(written: object) -> None:
+    with pytest.raises(ValidationError, match="it is negative"):
+        TypeAdapter(Duration).validate_python(written)
+
+
+def test_no_time_to_wait() -> None:
+    """`stall_timeout: 0` would drop every client, and look for them without a pause."""
+    assert TypeAdapter(Duration).validate_python(0) == timedelta(0)
+    with pytest.raises(ValidationError, match="in no time"):
+        TypeAdapter(Timeout).validate_python("0s")
 
 
 @pytest.mark.parametrize("written", ["soon", "5 m", "5x", "", "-5s", -5, True, "1e400", "nan", 1e300])
