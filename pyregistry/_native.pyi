@@ -22,6 +22,7 @@ __all__ = [
     "Reader",
     "Source",
     "Store",
+    "Upload",
     "__version__",
     "fills",
     "parse_range",
@@ -112,6 +113,30 @@ class Store:
         Answers the digests whose partials went.
         """
 
+    def begin_upload(self, session: str, algorithm: str = "sha256") -> Upload:
+        """Makes the upload `session` (1 to 64 characters of a-z, 0-9 and `-`) and holds it. Raises Failure(STORAGE_FULL) below `reserve`."""
+
+    def open_upload(self, session: str) -> Upload | None:
+        """Holds an upload begun before, by whichever process, at its last checkpoint; None while somebody else holds it.
+
+        Raises Failure(NOT_FOUND) if there is none.
+        """
+
+    def upload_offset(self, session: str) -> int | None:
+        """Bytes that an upload has at its last checkpoint, held or not; None if there is none."""
+
+    def remove_upload(self, session: str) -> bool:
+        """Removes an upload and its bytes. False while somebody holds it, and if there is none."""
+
+    def uploads(self) -> list[tuple[str, float]]:
+        """Every upload on disk with the seconds since its last checkpoint, for cleaning."""
+
+    def blobs(self, after: str = "", limit: int = 1000) -> list[tuple[str, float]]:
+        """Committed digests behind `after` in lexical order, with the seconds since their file was last modified; for cleaning.
+
+        A page may be shorter than `limit`, for few folders are read at once; the end is an empty one.
+        """
+
     def free_bytes(self) -> int:
         """Bytes an unprivileged process can still write on the root's file system."""
 
@@ -152,6 +177,32 @@ class Fill:
         """Records the outcome for every reader in every process and lets go (for `failure_seconds`, or its
         `retry_after`).
         """
+
+@final
+class Upload:
+    """An upload that this process holds. Dropping it lets go at the last checkpoint."""
+
+    @property
+    def session(self) -> str: ...
+    @property
+    def offset(self) -> int:
+        """Bytes taken so far, written or about to be."""
+
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """Takes the next bytes. They are written and hashed in batches of 1 MiB beside the caller, one batch at a time: None if
+        the caller may go on at once, else await before the next call. Raises Failure(STORAGE_FULL | STORAGE), also for an earlier batch."""
+
+    def flush(self) -> Awaitable[int]:
+        """Waits until all is written and hashed, keeps a checkpoint for the next request (no fsync), and answers the offset."""
+
+    def commit(self, digest: str) -> Awaitable[int]:
+        """Makes the bytes the blob `digest` and answers its size; synced, file and folder. The upload is gone afterwards.
+
+        Raises Failure(DIGEST_MISMATCH): the upload stays as it was.
+        """
+
+    def release(self) -> None:
+        """Lets go without waiting; bytes since the last checkpoint are lost."""
 
 @final
 class FillStatus:

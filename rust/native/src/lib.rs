@@ -15,6 +15,7 @@ mod runtime;
 mod seconds;
 mod source;
 mod store;
+mod upload;
 
 /// The module `pyregistry._native`.
 #[pyo3::pymodule]
@@ -39,6 +40,8 @@ mod _native {
     use crate::source::Source;
     #[pymodule_export]
     use crate::store::Store;
+    #[pymodule_export]
+    use crate::upload::Upload;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -15,6 +15,7 @@ use crate::reader::Reader;
 use crate::runtime;
 use crate::seconds::duration;
 use crate::source::Source;
+use crate::upload::{self, Upload};
 
 /// One process's view of a storage root. Content only: facts live in the metadata database.
 #[pyclass(frozen, module = "pyregistry._native")]
@@ -90,6 +91,41 @@ impl Store {
             let gone = store.clean(older_than).await?;
             Ok::<_, Failure>(gone.iter().map(ToString::to_string).collect::<Vec<_>>())
         })
+    }
+
+    #[pyo3(signature = (session, algorithm="sha256"))]
+    fn begin_upload(&self, py: Python<'_>, session: &str, algorithm: &str) -> PyResult<Upload> {
+        let (session, algorithm) = (upload::session(session)?, upload::algorithm(algorithm)?);
+        let begun = py.detach(|| self.0.begin_upload(&session, algorithm)).map_err(|failure| failure.raise(py))?;
+        Ok(Upload::new(begun))
+    }
+
+    fn open_upload(&self, py: Python<'_>, session: &str) -> PyResult<Option<Upload>> {
+        let session = upload::session(session)?;
+        let opened = py.detach(|| self.0.open_upload(&session)).map_err(|failure| failure.raise(py))?;
+        Ok(opened.map(Upload::new))
+    }
+
+    fn upload_offset(&self, py: Python<'_>, session: &str) -> PyResult<Option<u64>> {
+        let session = upload::session(session)?;
+        py.detach(|| self.0.upload_offset(&session)).map_err(|failure| failure.raise(py))
+    }
+
+    fn remove_upload(&self, py: Python<'_>, session: &str) -> PyResult<bool> {
+        let session = upload::session(session)?;
+        py.detach(|| self.0.remove_upload(&session)).map_err(|failure| failure.raise(py))
+    }
+
+    fn uploads(&self, py: Python<'_>) -> PyResult<Vec<(String, f64)>> {
+        let uploads = py.detach(|| self.0.uploads()).map_err(|failure| failure.raise(py))?;
+        Ok(uploads.into_iter().map(|(session, age)| (session.to_string(), age.as_secs_f64())).collect())
+    }
+
+    #[pyo3(signature = (after="", limit=1000))]
+    fn blobs(&self, py: Python<'_>, after: &str, limit: usize) -> PyResult<Vec<(String, f64)>> {
+        let after = (!after.is_empty()).then(|| parse(after)).transpose()?;
+        let blobs = py.detach(|| self.0.blobs(after.as_ref(), limit)).map_err(|failure| failure.raise(py))?;
+        Ok(blobs.into_iter().map(|(digest, age)| (digest.to_string(), age.as_secs_f64())).collect())
     }
 
     fn free_bytes(&self, py: Python<'_>) -> PyResult<u64> {

@@ -72,6 +72,14 @@ pub(crate) fn rename_if_there(from: &Path, to: &Path) -> Result<bool> {
     found(from, std::fs::rename(from, to)).map(|done| done.is_some())
 }
 
+/// Gives a file a second name. Nothing happens where `to` is there.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
+    match std::fs::hard_link(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => at(from, result),
+    }
+}
+
 /// Unlinks a file; false if it was not there.
 pub(crate) fn unlink(path: &Path) -> Result<bool> {
     found(path, std::fs::remove_file(path)).map(|done| done.is_some())

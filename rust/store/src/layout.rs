@@ -5,6 +5,7 @@
 //! locks        never written nor unlinked; its bytes are locked
 //! blobs/<algorithm>/<first two hex digits>/<hex>
 //! fills/<algorithm>-<hex>/{state, data-<n>, checkpoint}
+//! uploads/<session>/{data, state}
 //! quarantine/  blobs that contradicted the metadata
 //! tmp/         files that become something by rename
 //! ```
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::digest::Algorithm;
+use crate::upload::Session;
 use crate::{Cause, Digest, Failure, clock, fs};
 
 /// The format that this code reads and writes.
@@ -38,7 +40,7 @@ impl Layout {
                 "is on {name}, where locks and shared memory do not hold between processes; use a local file system"
             )));
         }
-        for folder in [self.fills(), self.quarantine(), self.tmp()] {
+        for folder in [self.fills(), self.uploads(), self.quarantine(), self.tmp()] {
             fs::make_folder(&folder)?;
         }
         let version = self.root.join("VERSION");
@@ -62,15 +64,18 @@ impl Layout {
 
     /// Makes all folders that blobs go to, durably: a commit then syncs one folder, not also the one above it.
     fn make_shards(&self) -> Result<(), Failure> {
-        let blobs = self.root.join("blobs");
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let folder = blobs.join(algorithm.name());
+            let folder = self.blobs(algorithm);
             for shard in 0..=u8::MAX {
                 fs::make_folder(&folder.join(format!("{shard:02x}")))?;
             }
             fs::sync_folder(&folder)?;
         }
-        fs::sync_folder(&blobs)
+        fs::sync_folder(&self.root.join("blobs"))?;
+        fs::sync_folder(&self.root)?;
+        // Whoever may make the root may not be allowed to read the folder that it is in.
+        let _ = self.root.parent().map_or(Ok(()), fs::sync_folder);
+        Ok(())
     }
 
     /// Several processes may do this at once: each renames its own complete file.
@@ -106,6 +111,10 @@ impl Layout {
         self.root.join("fills")
     }
 
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
     pub(crate) fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
     }
@@ -114,11 +123,20 @@ impl Layout {
         self.root.join("tmp")
     }
 
+    /// Where blobs of an algorithm are.
+    pub(crate) fn blobs(&self, algorithm: Algorithm) -> PathBuf {
+        self.root.join("blobs").join(algorithm.name())
+    }
+
     /// Where the blob is, once committed.
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
-        let algorithm = digest.algorithm().name();
         let hex = digest.hex();
-        self.root.join("blobs").join(algorithm).join(&hex[..2]).join(hex)
+        self.blobs(digest.algorithm()).join(&hex[..2]).join(hex)
+    }
+
+    /// The folder of an upload.
+    pub(crate) fn upload(&self, session: &Session) -> UploadFolder {
+        UploadFolder { path: self.uploads().join(session.as_str()) }
     }
 
     /// The folder of the fill of `digest`.
@@ -169,6 +187,28 @@ impl FillFolder {
         let names = fs::list(&self.path)?;
         let numbers = names.iter().filter_map(|name| name.strip_prefix("data-")?.parse().ok());
         Ok(numbers.collect())
+    }
+}
+
+/// The folder of one upload. Only the lock's holder writes in it.
+#[derive(Clone, Debug)]
+pub(crate) struct UploadFolder {
+    path: PathBuf,
+}
+
+impl UploadFolder {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The bytes.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// Where to go on: see `upload/state.rs`.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path.join("state")
     }
 }
 

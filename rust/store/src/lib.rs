@@ -13,6 +13,7 @@ mod hasher;
 mod layout;
 mod lock;
 
+mod blobs;
 mod clean;
 mod fill;
 mod plan;
@@ -22,6 +23,7 @@ mod source;
 mod store;
 mod table;
 mod through;
+mod upload;
 
 pub use digest::{Algorithm, Digest, Malformed};
 pub use error::{Cause, Failure};
@@ -32,3 +34,4 @@ pub use reader::Reader;
 pub use source::{Begun, Source};
 pub use store::{Abandon, Config, Store};
 pub use table::Busy;
+pub use upload::{BadSession, Session, Upload};

@@ -1,5 +1,6 @@
 //! The store: one process's view of a storage root.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,7 +51,7 @@ impl Abandon {
 pub struct Config {
     /// The storage root.
     pub root: PathBuf,
-    /// No fill begins with fewer bytes free than this.
+    /// No fill or upload begins, and no upload goes on, with fewer bytes free than this.
     pub reserve: u64,
     /// What becomes of fills that nobody waits for.
     pub abandon: Abandon,
@@ -68,7 +69,7 @@ impl Config {
 /// One process's view of a storage root. Clones are the same store.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What all parts of a store share.
@@ -224,15 +225,15 @@ impl Inner {
         if *self.closing.borrow() { Err(self.closed()) } else { Ok(()) }
     }
 
-    /// Refuses to begin a fill on a full disk.
-    pub(crate) fn check_room(&self, digest: &Digest) -> Result<(), Failure> {
+    /// Refuses to begin a fill or an upload, or to go on with one, on a full disk.
+    pub(crate) fn check_room(&self, name: &dyn Display) -> Result<(), Failure> {
         let root = self.layout.root();
         let free = fs::free_bytes(root)?;
         if free < self.config.reserve {
             return Err(Failure::new(
                 Cause::StorageFull,
                 format!(
-                    "{digest}: no fill begins with {free} bytes free on {}, under the reserve of {}; free some space",
+                    "{name}: no more is stored with {free} bytes free on {}, under the reserve of {}; free some space",
                     root.display(),
                     self.config.reserve
                 ),

@@ -7,4 +7,5 @@ mod bodies;
 mod fills;
 mod kills;
 mod outcomes;
+mod upload;
 mod workers;
