@@ -140,7 +140,8 @@ impl Store {
         let store = self.0.clone();
         awaitable(py, async move {
             store.close().await;
-            Ok::<_, Failure>(())
+            // `()` would be an empty tuple.
+            Ok::<_, Failure>(None::<()>)
         })
     }
 }

@@ -50,7 +50,8 @@ impl Upload {
         // By reference: the bytes object lives until it is on disk.
         let bytes = Bytes::from_owner(PyBackedBytes::from(data.clone()));
         let room = self.held()?.write(bytes).map_err(|failure| failure.raise(py))?;
-        room.map(|room| awaitable_at_once(py, room)).transpose()
+        // `()` would be an empty tuple.
+        room.map(|room| awaitable_at_once(py, async { room.await.map(|()| None::<()>) })).transpose()
     }
 
     fn flush<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
