@@ -1,6 +1,8 @@
 //! How fast bytes get in and out: `cargo bench -p pyregistry-store`.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+use std::fmt::Write;
+
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pyregistry_store::{Begun, Config, Digest, Failure, Source, Store};
@@ -29,9 +31,11 @@ impl Source for Memory {
 }
 
 fn digest_of(bytes: &[u8]) -> Digest {
-    let hash = sha2::Sha256::digest(bytes);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Digest::parse(&format!("sha256:{hex}")).unwrap()
+    let mut text = "sha256:".to_owned();
+    for byte in sha2::Sha256::digest(bytes) {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    Digest::parse(&text).unwrap()
 }
 
 async fn fill(store: &Store, digest: &Digest, bytes: &Bytes, piece: usize) {

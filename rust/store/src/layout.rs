@@ -1,7 +1,7 @@
 //! Where things are under a storage root.
 //!
 //! ```text
-//! VERSION      the format, "1\n"; written last, so that all folders are there and durable where it is
+//! VERSION      the format, "1\n"
 //! locks        never written nor unlinked; its bytes are locked
 //! blobs/<algorithm>/<first two hex digits>/<hex>
 //! fills/<algorithm>-<hex>/{state, data-<n>, checkpoint}
@@ -50,31 +50,12 @@ impl Layout {
                 let found = String::from_utf8_lossy(&found[..found.len().min(20)]).trim().to_owned();
                 return Err(self.refused(&format!("has format {found:?}, this version knows 1; use another root")));
             }
-            None => {
-                self.make_shards()?;
-                self.write_version(&version)?;
-            }
+            None => self.write_version(&version)?,
         }
         // Proves that the root can be written, now rather than in the first fill.
         let probe = self.temporary("probe");
         fs::create(&probe)?;
         fs::unlink(&probe)?;
-        Ok(())
-    }
-
-    /// Makes all folders that blobs go to, durably: a commit then syncs one folder, not also the one above it.
-    fn make_shards(&self) -> Result<(), Failure> {
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let folder = self.blobs(algorithm);
-            for shard in 0..=u8::MAX {
-                fs::make_folder(&folder.join(format!("{shard:02x}")))?;
-            }
-            fs::sync_folder(&folder)?;
-        }
-        fs::sync_folder(&self.root.join("blobs"))?;
-        fs::sync_folder(&self.root)?;
-        // Whoever may make the root may not be allowed to read the folder that it is in.
-        let _ = self.root.parent().map_or(Ok(()), fs::sync_folder);
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! The store: one process's view of a storage root.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -82,6 +83,8 @@ pub(crate) struct Inner {
     pub sweeper: Sweeper,
     pub owned: Arc<AtomicUsize>,
     pub closing: watch::Sender<bool>,
+    /// Folders under `blobs/` that this process has made durable.
+    shards: Mutex<HashSet<PathBuf>>,
     /// What this process works on, so that closing reaches fills that nobody runs at the moment.
     works: Mutex<Vec<Weak<Mutex<Work>>>>,
 }
@@ -103,6 +106,7 @@ impl Store {
                 sweeper: Sweeper::default(),
                 owned: Arc::default(),
                 closing: watch::Sender::default(),
+                shards: Mutex::default(),
                 works: Mutex::default(),
             }),
         })
@@ -218,6 +222,19 @@ impl Inner {
         async {
             task.await.map_err(|error| Failure::new(Cause::Storage, format!("a storage task did not end: {error}")))
         }
+    }
+
+    /// Makes a folder of blobs and its name durable, once a process: whoever made it may have been killed in between.
+    pub(crate) fn make_shard(&self, shard: &Path) -> Result<(), Failure> {
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        if !shards.contains(shard) {
+            fs::make_folder(shard)?;
+            if let Some(folder) = shard.parent() {
+                fs::sync_folder(folder)?;
+            }
+            shards.insert(shard.to_owned());
+        }
+        Ok(())
     }
 
     /// Refuses once the store is closed.

@@ -151,6 +151,9 @@ impl Disk {
             }
             Do::Rename => {
                 let blob = self.store.layout.blob(&self.generation.digest);
+                if let Some(shard) = blob.parent() {
+                    self.store.make_shard(shard)?;
+                }
                 fs::rename(&self.owned()?.path, &blob)?;
             }
             Do::SyncFolder => {
