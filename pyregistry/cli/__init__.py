@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pyregistry.cli import config, refresh, serve, status, version
+from pyregistry.cli import config, exporting, importing, ls, refresh, rm, serve, status, version
 
 __all__ = ["app", "main"]
 
@@ -22,6 +22,10 @@ app = typer.Typer(
 app.command("serve")(serve.command)
 app.command("status")(status.command)
 app.command("refresh")(refresh.command)
+app.command("ls")(ls.command)
+app.command("import")(importing.command)
+app.command("export")(exporting.command)
+app.command("rm")(rm.command)
 app.add_typer(config.app, name="config")
 app.command("version")(version.command)
 
@@ -48,4 +52,9 @@ def _plain(error: Exception) -> tuple[str, ...] | None:
         return error.problems
     if isinstance(error, Failure):
         return (error.message,)
+    from pyregistry.oci.layout import InvalidLayout  # noqa: PLC0415
+    from pyregistry.store.layouts.errors import NotHere, Refused  # noqa: PLC0415
+
+    if isinstance(error, InvalidLayout | NotHere | Refused):
+        return (str(error),)
     return None

@@ -25,6 +25,10 @@ UpstreamOption = Annotated[
         help="Mirror this registry; repeatable. The first is the default one. Only these are mirrored then.",
     ),
 ]
+PlatformOption = Annotated[
+    list[str] | None,
+    typer.Option("--platform", metavar="OS/ARCH", help="Of an index, only what is for this platform; repeatable."),
+]
 
 
 def loaded(file: Path | None, upstreams: list[str] | None = None, **flags: str | None) -> Config:
