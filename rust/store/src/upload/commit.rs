@@ -23,6 +23,9 @@ impl Writer {
             ));
         }
         let blob = self.store.layout.blob(digest);
+        if let Some(shard) = blob.parent() {
+            self.store.make_shard(shard)?;
+        }
         let found = fs::open(&blob)?.map(|file| fs::size(&file, &blob)).transpose()?;
         if found != Some(self.offset) {
             self.publish(digest, found.is_some())?;
