@@ -10,6 +10,7 @@ from pyregistry.mirror.freshness import FreshnessRules
 from pyregistry.mirror.listings import Listings
 from pyregistry.mirror.manifests import Manifests
 from pyregistry.mirror.namespaces import Namespaces
+from pyregistry.mirror.secret import shared_secret
 from pyregistry.mirror.single_flight import SingleFlight
 from pyregistry.mirror.upstream import Upstream
 
@@ -49,7 +50,7 @@ class Mirror:
             )
             for name, upstream in self.namespaces.upstreams.items()
         }
-        self._flights = SingleFlight(store)
+        self._flights = SingleFlight(store, shared_secret(run_dir))
         rules = FreshnessRules(config.mirror.freshness, self.namespaces.upstreams, immutable)
         self.manifests = Manifests(metadata, self.upstreams, self._flights, rules)
         self.listings = Listings(metadata, self.upstreams, self._flights, rules)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
-
-import xxhash
 
 from pyregistry.errors import Cause, Failure
 
@@ -32,8 +31,14 @@ class SingleFlight:
     The work must look first whether another process has already answered: it may begin after a wait for the lock.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, secret: bytes = b"") -> None:
+        """`secret` is the root's: all its processes have the same, and clients cannot know it.
+
+        Fills are locked by the first bits of their digests, which clients choose: one made to be a question's lock
+        would hold up that question, or wait for itself where the fill asks it.
+        """
         self._store = store
+        self._secret = secret
         self._tasks: dict[str, asyncio.Task[object]] = {}
         self._failures: dict[str, tuple[float, Failure]] = {}
 
@@ -53,7 +58,8 @@ class SingleFlight:
     @asynccontextmanager
     async def exclusive(self, key: str) -> AsyncIterator[None]:
         """Holds `key` among all processes. Nest only from the narrower question to the wider one (tag, then digest)."""
-        with await self._store.lock(xxhash.xxh3_64_intdigest(key.encode()) >> 1):
+        hashed = hashlib.blake2b(key.encode(), digest_size=8, key=self._secret).digest()
+        with await self._store.lock(int.from_bytes(hashed) >> 1):
             yield
 
     def failed(self, key: str) -> Failure | None:

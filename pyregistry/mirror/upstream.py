@@ -20,6 +20,7 @@ from pyregistry.mirror.credentials import Credentials
 from pyregistry.mirror.endpoint import Endpoint
 from pyregistry.mirror.pages import list_referrers, list_tags
 from pyregistry.mirror.quota import quota_of
+from pyregistry.mirror.secret import shared_secret
 from pyregistry.mirror.single_flight import SingleFlight
 from pyregistry.mirror.token_files import TokenFiles
 from pyregistry.mirror.token_realm import TokenRealm
@@ -86,7 +87,7 @@ class Upstream:
         self._on_quota = on_quota
         self._quota: Quota | None = None
         self._credentials = Credentials(config)
-        self._flights = SingleFlight(store)
+        self._flights = SingleFlight(store, shared_secret(run_dir))
         client = _client(config)
         count = on_request or _uncounted
         tokens = Tokens(TokenRealm(client, on_request=count), TokenFiles(run_dir / "tokens"), self._flights)

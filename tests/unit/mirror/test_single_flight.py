@@ -1,5 +1,6 @@
 """What a question's failure answers, and for how long."""
 
+import hashlib
 import time
 from pathlib import Path
 
@@ -41,3 +42,17 @@ async def test_only_a_limit_says_for_how_long(flights: SingleFlight, monkeypatch
     assert flights.failed("limited") is not None
     monkeypatch.setattr(time, "monotonic", lambda: now + 3601)
     assert flights.failed("limited for ever") is None
+
+
+async def test_no_digest_can_be_made_to_be_a_questions_lock(tmp_path: Path) -> None:
+    """The lock of a digest is its first 63 bits, and a client chooses those."""
+    store = Store(str(tmp_path))
+    key = "tag docker.io/library/nginx latest"
+
+    def crafted(secret: bytes) -> str:
+        return f"sha256:{hashlib.blake2b(key.encode(), digest_size=8, key=secret).hexdigest()}{'0' * 48}"
+
+    async with SingleFlight(store, b"secret").exclusive(key):
+        assert store.in_flight(crafted(b"secret")), "this test knows how it is done"
+        assert not store.in_flight(crafted(b""))
+    await store.close()
