@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,16 @@ class Probes:
         """Answers no more."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def _trouble(folder: Path) -> str | None:
+    """Why nothing can be written to the storage root now; None: it can."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            probe.write(b"ready?")
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 class _Server(ThreadingHTTPServer):
@@ -109,8 +120,10 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, "application/json", b'{"alive":true}\n'
             case "/readyz":
                 ready, workers = self.server.report()
-                body = json.dumps({"ready": ready, "workers": workers}).encode() + b"\n"
-                return (200 if ready else 503), "application/json", body
+                trouble = _trouble(self.server.run)
+                ready = ready and trouble is None
+                body = json.dumps({"ready": ready, "storage": trouble or "writable", "workers": workers}).encode()
+                return (200 if ready else 503), "application/json", body + b"\n"
             case _:
                 return 404, "text/plain", b"not found; there are /metrics, /livez and /readyz\n"
 

@@ -46,10 +46,19 @@ def get(probes: Probes, path: str, method: str = "GET") -> tuple[int, bytes]:
 
 def test_readiness(probes: Probes, state: State) -> None:
     status, body = get(probes, "/readyz")
-    assert (status, json.loads(body)) == (200, {"ready": True, "workers": [{"slot": 0}]})
+    assert (status, json.loads(body)) == (200, {"ready": True, "storage": "writable", "workers": [{"slot": 0}]})
     state.ready = False
     assert get(probes, "/readyz?verbose")[0] == 503
     assert get(probes, "/livez")[0] == 200
+
+
+def test_storage_that_cannot_be_written_is_not_ready(probes: Probes, tmp_path: Path) -> None:
+    tmp_path.rmdir()
+    status, body = get(probes, "/readyz")
+    assert (status, json.loads(body)["storage"]) == (503, "No such file or directory")
+    assert get(probes, "/livez")[0] == 200
+    tmp_path.mkdir()
+    assert get(probes, "/readyz")[0] == 200
 
 
 def test_methods_and_paths(probes: Probes) -> None:
