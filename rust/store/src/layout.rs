@@ -40,9 +40,17 @@ impl Layout {
                 "is on {name}, where locks and shared memory do not hold between processes; use a local file system"
             )));
         }
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            fs::make_folder(&self.blobs(algorithm))?;
+        }
         for folder in [self.fills(), self.uploads(), self.quarantine(), self.tmp()] {
             fs::make_folder(&folder)?;
         }
+        // By every process: whoever made them may not have come so far, and a commit syncs only what is below.
+        fs::sync_folder(&self.root.join("blobs"))?;
+        fs::sync_folder(&self.root)?;
+        // Whoever may make the root may not be allowed to read the folder that it is in.
+        let _ = self.root.parent().map_or(Ok(()), fs::sync_folder);
         let version = self.root.join("VERSION");
         match fs::read(&version)? {
             Some(found) if found == VERSION => {}
