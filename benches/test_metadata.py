@@ -9,6 +9,7 @@ import asyncio
 import json
 import multiprocessing
 import time
+from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -145,15 +146,39 @@ def test_many_manifests(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     metadata.close()
 
 
-def loop_writes(root: Path, writer: int, seconds: float, durable: bool) -> tuple[int, float]:
-    """A process that writes without a pause: how many writes, and the longest wait."""
+async def record(metadata: Metadata, name: str, *, durable: bool) -> None:
+    await metadata.record_blob(digest_of(name.encode()), 1, 1.0, durable=durable)
+
+
+async def push(metadata: Metadata, name: str) -> None:
+    """What a client waits for: a blob, then its manifest under a tag of its own and one that all set."""
+    blob = digest_of(name.encode())
+    await metadata.add_blob("team/app", blob, 1, 1.0)
+    layers = [{"mediaType": "application/x", "digest": blob, "size": 1}]
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": layers}
+    manifest = parse_manifest(json.dumps(document).encode(), None)
+    result = await metadata.put_manifest(
+        "team/app", manifest, [name, "latest"], at=1.0, immutable=lambda _: False, sparse=False
+    )
+    assert result.written
+
+
+LOOPS: dict[str, Callable[[Metadata, str], Coroutine[Any, Any, None]]] = {
+    "mirrored": partial(record, durable=False),
+    "durable": partial(record, durable=True),
+    "pushes": push,
+}
+
+
+def loop_writes(root: Path, writer: int, seconds: float, kind: str) -> tuple[int, float]:
+    """A process that writes without a pause: how many times, and the longest wait."""
 
     async def main() -> tuple[int, float]:
         metadata = Metadata.open(root)
         worst, count, end = 0.0, 0, time.monotonic() + seconds
         while time.monotonic() < end:
             begun = time.perf_counter()
-            await metadata.record_blob(f"sha256:{writer}{count:063x}", 1, 1.0, durable=durable)
+            await LOOPS[kind](metadata, f"{writer}-{count}")
             worst = max(worst, time.perf_counter() - begun)
             count += 1
         metadata.close()
@@ -163,22 +188,23 @@ def loop_writes(root: Path, writer: int, seconds: float, durable: bool) -> tuple
 
 
 @pytest.mark.benchmark(group="metadata: eight looping writers")
-@pytest.mark.parametrize("durable", [False, True], ids=["mirrored", "durable"])
-def test_longest_wait(benchmark: BenchmarkFixture, tmp_path: Path, durable: bool) -> None:
+@pytest.mark.parametrize("kind", LOOPS)
+def test_longest_wait(benchmark: BenchmarkFixture, tmp_path: Path, kind: str) -> None:
     """Eight processes write without a pause: none fails, none starves."""
     Metadata.open(tmp_path).close()
     seconds = 3.0
 
     def run() -> list[tuple[int, float]]:
         with PROCESSES.Pool(WRITERS) as pool:
-            return pool.starmap(loop_writes, [(tmp_path, writer, seconds, durable) for writer in range(WRITERS)])
+            return pool.starmap(loop_writes, [(tmp_path, writer, seconds, kind) for writer in range(WRITERS)])
 
     results = benchmark.pedantic(run, rounds=1)
     counts = [count for count, _ in results]
     benchmark.extra_info |= {
-        "writes_a_second": round(sum(counts) / seconds),
+        "a_second": round(sum(counts) / seconds),
         "least_of_a_writer": min(counts),
         "most_of_a_writer": max(counts),
         "longest_wait_ms": round(max(wait for _, wait in results) * 1e3, 1),
     }
-    assert min(counts) > 0
+    # Wide, for busy machines: who starves hardly ever writes.
+    assert min(counts) > max(counts) / 10
