@@ -242,7 +242,7 @@ def install(directory: Path, slot: int | Literal["main"]) -> Metrics:
         forget(directory, slot)
         _allocate(directory, slot)
     except OSError as error:
-        log.warning("metrics of this process stay with it until it is started again: %s", error)
+        log.warning("what this process counts is missing from the metrics until it is started again: %s", error)
         uninstall()
         return current()
     # prometheus-client has no other way to be told: it reads this variable when a file is opened.
