@@ -54,6 +54,7 @@ def test_blob_ranges(warm: bool, upstream: Upstream, serve: Callable[..., Serve]
         assert reply.status == 206, header
         assert reply.headers["content-range"] == f"bytes {begin}-{end - 1}/{size}"
         assert reply.body == data[begin:end], header
+    assert get(url, headers={"Range": "bytes=500-0"}).status == 416
     beyond = get(url, headers={"Range": f"bytes={size}-"})
     assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{size}")
     assert json.loads(beyond.body)["errors"][0]["code"] == "RANGE_INVALID"

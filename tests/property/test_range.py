@@ -11,7 +11,7 @@ SPEC = re.compile(r"(?:(?P<first>[0-9]+)-(?P<last>[0-9]*)|-(?P<suffix>[0-9]+))",
 
 
 def model(header: str, size: int) -> list[tuple[int, int]] | None:
-    """What the RFC says, by the set of positions that each spec asks for."""
+    """What the RFC says, by the set of positions that each spec asks for (none, if it ends before it begins)."""
     unit, equals, rest = header.partition("=")
     if not equals or unit.strip().lower() != "bytes":
         return None
@@ -28,8 +28,6 @@ def model(header: str, size: int) -> list[tuple[int, int]] | None:
         else:
             first = int(match["first"])
             last = int(match["last"]) if match["last"] else size
-            if last < first and match["last"]:
-                return None
             asked = [at for at in range(size) if first <= at <= last]
         if asked:
             ranges.append((asked[0], asked[-1] + 1))
