@@ -75,6 +75,7 @@ async def put(api: Api, exchange: Exchange, request: Request, route: ManifestRou
         at=time.time(),
         immutable=lambda tag: api.immutable.binds(target.repository, tag),
         sparse=api.config.policy.sparse_indexes,
+        sparse_blobs=api.config.policy.sparse_images,
     )
     if result.missing:
         missing = [{"kind": one.kind, "digest": one.digest} for one in result.missing]

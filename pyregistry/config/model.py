@@ -219,6 +219,7 @@ class PolicyConfig(Section):
         default=(),
         description="Globs over `repository:tag`; such a tag is set once, by a push or upstream, and never changed.",
     )
+    sparse_images: bool = Field(default=False, description="Accept an image although blobs it lists were not pushed.")
     sparse_indexes: bool = Field(
         default=True, description="Accept an index although manifests it lists were not pushed."
     )

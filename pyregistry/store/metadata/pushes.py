@@ -54,11 +54,13 @@ class Pushes(Facts):
         at: float,
         immutable: Callable[[str], bool],
         sparse: bool,
+        sparse_blobs: bool = False,
     ) -> Write[PutResult]:
         """A pushed manifest and the tags that are to name it: all or nothing.
 
         Every blob must be committed and the repository answer for it, but for layers that are fetched from elsewhere;
-        and it must have every child, unless `sparse`. A subject need not be there. `immutable` says of a tag whether it
+        and it must have every child, unless `sparse` (children) or `sparse_blobs` lets them be missing, which gives no
+        right to read them (I12). A subject need not be there. `immutable` says of a tag whether it
         may be set once only; it is asked on the writer's thread, so it must be quick and pure.
         """
         named = tuple(dict.fromkeys(tags))
@@ -69,7 +71,7 @@ class Pushes(Facts):
             for name, digest in previous.items():
                 if digest not in (None, manifest.digest) and immutable(name):
                     return PutResult(immutable=name)
-            missing = tuple(_missing(connection, key, manifest, sparse=sparse))
+            missing = tuple(_missing(connection, key, manifest, sparse=sparse, sparse_blobs=sparse_blobs))
             if missing:
                 return PutResult(missing)
             if key is None:
@@ -108,9 +110,12 @@ def _has_manifest(connection: Connection, repository: int, digest: str) -> bool:
     return connection.one(HAS_MANIFEST, {"of_repository": repository, "digest": digest}) is not None
 
 
-def _missing(connection: Connection, repository: int | None, manifest: Manifest, *, sparse: bool) -> Iterator[Missing]:
+def _missing(
+    connection: Connection, repository: int | None, manifest: Manifest, *, sparse: bool, sparse_blobs: bool
+) -> Iterator[Missing]:
     """What the repository does not have of what `manifest` refers to, each once."""
-    for digest in dict.fromkeys(item.digest for item in manifest.blobs if not item.is_external):
+    wanted = () if sparse_blobs else dict.fromkeys(item.digest for item in manifest.blobs if not item.is_external)
+    for digest in wanted:
         if repository is None or not has_blob(connection, repository, digest):
             yield Missing("blob", digest)
     for digest in () if sparse else dict.fromkeys(item.digest for item in manifest.children):
