@@ -36,7 +36,9 @@ def prepare_root(root: Path) -> Path:
     """Makes sure that we can write under the root; returns its `run` folder, for what lives while the server runs."""
     run = root / "run"
     try:
-        run.mkdir(parents=True, exist_ok=True)
+        # Private images are in it, and what is private is upstream's to say. A folder that is there keeps its mode.
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run.mkdir(exist_ok=True)
         for folder in (root, run):
             with tempfile.TemporaryFile(dir=folder):
                 pass

@@ -63,3 +63,13 @@ def test_descriptors() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_new_root_is_for_our_user_alone(tmp_path: Path) -> None:
+    """Private images lie in it."""
+    preflight.prepare_root(tmp_path / "deep" / "root")
+    assert (tmp_path / "deep" / "root").stat().st_mode & 0o777 == 0o700
+    there = tmp_path / "there"
+    there.mkdir(mode=0o750)
+    preflight.prepare_root(there)
+    assert there.stat().st_mode & 0o777 == 0o750
