@@ -31,6 +31,10 @@ pub(crate) fn follow(
     if !next.is_encrypted() && !plain {
         return Err(refuse(&question.url, format!("a redirect from https to {next} was not followed")));
     }
+    // What answers only this machine (a cloud's credentials at 169.254.169.254 do) is not upstream's to send us to.
+    if next.is_of_this_machine() && !question.url.is_of_this_machine() {
+        return Err(refuse(&question.url, format!("a redirect into this machine, to {next}, was not followed")));
+    }
     let rewritten = status == StatusCode::SEE_OTHER || question.method == Method::POST && status.as_u16() <= 302;
     if rewritten && question.method != Method::HEAD {
         question.method = Method::GET;
@@ -104,6 +108,36 @@ mod tests {
         assert!(asked.body.is_some());
         go(&mut asked, 303, "https://other.example/done", false).unwrap();
         assert_eq!((asked.method, asked.body), (Method::GET, None));
+    }
+
+    #[test]
+    fn nobody_outside_leads_into_this_machine() {
+        for to in [
+            "http://127.0.0.1/x",
+            "http://127.1:9000/x",
+            "http://0x7f000001/x",
+            "http://0.0.0.0/x",
+            "http://localhost/x",
+            "http://LOCALHOST.:5000/x",
+            "http://a.localhost/x",
+            "http://169.254.169.254/latest/meta-data/",
+            "http://[::1]/x",
+            "http://[::]/x",
+            "http://[fe80::1]/x",
+            "http://[::ffff:169.254.169.254]/x",
+            "http://[::127.0.0.1]/x",
+            "http://[fd00:ec2::254]/latest/meta-data/",
+        ] {
+            let mut asked = question("GET", "http://registry.example/v2/a", None);
+            assert!(matches!(go(&mut asked, 307, to, true), Err(FetchError::Protocol { .. })), "{to}");
+            let mut asked = question("GET", "http://127.0.0.1:5000/v2/a", None);
+            assert!(go(&mut asked, 307, to, true).is_ok(), "{to}");
+        }
+        for to in ["http://10.0.0.5:9000/x", "http://8.8.8.8/x", "http://[2001:db8::1]/x", "http://localhost.example/x"]
+        {
+            let mut asked = question("GET", "http://registry.example/v2/a", None);
+            assert!(go(&mut asked, 307, to, true).is_ok(), "{to}");
+        }
     }
 
     #[test]

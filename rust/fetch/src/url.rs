@@ -1,6 +1,7 @@
 //! URLs of upstreams.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
 
@@ -45,10 +46,38 @@ impl UpstreamUrl {
         self.0.scheme() == "https"
     }
 
+    /// Whether the host, as it is written, is this machine or what only it reaches: loopback and link-local addresses.
+    /// Private networks are not among them: registries at home keep their blobs there.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        // Addresses are in one form here, however they were written.
+        if let Ok(address) = host.parse() {
+            return is_near(address);
+        }
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<Ipv6Addr>() {
+            address.is_unspecified()
+                || address.is_loopback()
+                || address.is_unicast_link_local()
+                || address == AWS_METADATA
+                || address.to_ipv4().is_some_and(is_near)
+        } else {
+            let name = host.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    }
+
     /// The whole URL, secrets included, to send a request to.
     pub(crate) fn whole(&self) -> &Url {
         &self.0
     }
+}
+
+/// Where EC2 gives out credentials over IPv6: unique local, not link-local.
+const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
+fn is_near(address: Ipv4Addr) -> bool {
+    // All of 0.0.0.0/8 is this host to Linux.
+    address.is_loopback() || address.is_link_local() || address.octets()[0] == 0
 }
 
 impl fmt::Display for UpstreamUrl {
