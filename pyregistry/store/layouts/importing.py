@@ -112,7 +112,9 @@ class Importer:
         async def work() -> None:
             nonlocal copied
             for blob in waiting:
-                copied += await self._bring_one(layout, repository, blob)
+                # Not `+= await`, which adds to what was there before the wait.
+                count = await self._bring_one(layout, repository, blob)
+                copied += count
 
         try:
             async with asyncio.TaskGroup() as group:
