@@ -15,6 +15,7 @@ from pyregistry.errors import Cause, Failure
 from pyregistry.store.metadata import BlobFact, Metadata
 from pyregistry.store.metadata.sqlite import DATABASE, Connection, Statement
 from pyregistry.store.metadata.writer import Writer
+from tests.support.metadata import image, never
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -135,6 +136,21 @@ async def test_i10_a_batch_with_a_durable_write_waits_for_the_disk(writer: Write
     await held.release()
     assert [await write for write in batch] == [FULL, FULL, FULL]
     assert await writer.submit(level) == NORMAL
+
+
+async def test_i10_what_a_pusher_is_told_waits_for_the_disk(metadata: Metadata) -> None:
+    manifest = image()
+    writes: list[Write[Any]] = [
+        metadata.add_blob("team/app", ONE_DIGEST, 1, 1.0),
+        metadata.mount_blob("team/tool", ONE_DIGEST, "team/app", 1.0),
+        metadata.put_manifest("team/app", manifest, ["v1"], at=1.0, immutable=never, sparse=True),
+        metadata.delete_tag("team/app", "v1"),
+        metadata.delete_manifest("team/app", manifest.digest, immutable=never),
+        metadata.delete_blob("team/app", ONE_DIGEST),
+    ]
+    for write in writes:
+        await write
+    assert [write.durable for write in writes] == [True] * len(writes)
 
 
 async def test_confirming_a_tag_changes_one_row(metadata: Metadata, writer: Writer) -> None:
