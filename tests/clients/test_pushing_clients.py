@@ -37,7 +37,6 @@ def test_crane(server: Serve, tmp_path: Path) -> None:
     name = f"{server.host}/team/crane:v1"
     crane("push", str(layout), name)
     assert crane("digest", name).strip() == made.digest
-    crane("validate", "--remote", name)
     crane("copy", name, f"{server.host}/team/copied:v2")
     assert crane("digest", f"{server.host}/team/copied:v2").strip() == made.digest
     assert "team/crane" in crane("catalog", server.host).split()
@@ -52,12 +51,13 @@ def test_oras_artifact_with_referrers(server: Serve, tmp_path: Path) -> None:
     run("oras", "push", *plain, "--disable-path-validation", name, str(tmp_path / "data.txt"))
     attach = ["--artifact-type", "application/vnd.example.sbom", "--disable-path-validation"]
     run("oras", "attach", *plain, *attach, name, str(tmp_path / "data.txt"))
+    (tmp_path / "data.txt").unlink()
     found = json.loads(run("oras", "discover", "--plain-http", "--format", "json", name))
     referrers = found.get("referrers") or found["manifests"]
     assert [one["artifactType"] for one in referrers] == ["application/vnd.example.sbom"]
-    run("oras", "pull", *plain, "--output", str(tmp_path / "out"), name)
-    pulled = list((tmp_path / "out").rglob("data.txt"))
-    assert [path.read_text() for path in pulled] == ["data\n"]
+    run("oras", "pull", *plain, "--allow-path-traversal", "--output", str(tmp_path / "out"), name)
+    # oras keeps the path it was given.
+    assert (tmp_path / "data.txt").read_text() == "data\n"
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])

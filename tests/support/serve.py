@@ -107,8 +107,11 @@ class Serve:
         ended = os.pidfd_open(process.pid)
         try:
             deadline = time.monotonic() + READY_WITHIN
+            waiting = select.poll()
+            for descriptor in (notify.fileno(), ended):
+                waiting.register(descriptor, select.POLLIN)
             while (left := deadline - time.monotonic()) > 0:
-                ready, _, _ = select.select([notify.fileno(), ended], [], [], left)
+                ready = [descriptor for descriptor, _ in waiting.poll(left * 1000)]
                 if notify.fileno() in ready and b"READY=1" in notify.recv(4096).split(b"\n"):
                     return
                 if ended in ready:
@@ -228,7 +231,10 @@ def _kill(pids: Iterable[int]) -> None:
             try:
                 signal.pidfd_send_signal(gone, signal.SIGKILL)
                 # Readable once it is dead, whoever its parent is.
-                select.select([gone], [], [], 10)
+                # Not select: a test may hold more than its 1,024 descriptors.
+                waiting = select.poll()
+                waiting.register(gone, select.POLLIN)
+                waiting.poll(10_000)
             finally:
                 os.close(gone)
 
