@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from pyregistry.store.metadata import Metadata
+from pyregistry.store.metadata import Metadata, Missing
 from pyregistry.store.metadata.sqlite import DATABASE
 from tests.support.metadata import APP, TOOL, image, index, layer, never, push
 
@@ -86,23 +86,23 @@ def test_an_index_is_written_with_all_its_children_or_not_at_all(tmp_path: Path)
     outcomes: list[bool] = []
 
     async def pushing(metadata: Metadata) -> None:
-        for _ in range(40):
+        while len(outcomes) < 40 or not any(outcomes):  # on a busy machine the deletes may win for long
             for child in CHILDREN:
                 await push(metadata, APP, child)
             result = await metadata.put_manifest(APP, parent, ["all"], at=1.0, immutable=never, sparse=False)
             outcomes.append(result.written)
             if not result.written:
-                assert {one.kind for one in result.missing} == {"manifest"}
+                assert result.missing == (Missing("manifest", CHILDREN[0].digest),)
+                assert result.previous == {}
         done.set()
 
     async def deleting(metadata: Metadata) -> None:
         while not done.is_set():
             await metadata.delete_manifest(APP, CHILDREN[0].digest, immutable=never)
             await metadata.delete_manifest(APP, parent.digest, immutable=never)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.01)
 
     together(tmp_path, pushing, deleting)
-    assert any(outcomes)
     sound(tmp_path)
 
 
