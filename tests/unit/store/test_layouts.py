@@ -224,10 +224,15 @@ def test_an_archive_is_the_same_bytes_every_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["out", "out.tar"])
 def test_what_fails_leaves_nothing(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
-    with pytest.raises(RuntimeError), write_layout(path) as writer:
-        writer.begin("blobs/sha256/x", 10)
-        writer.write(b"half")
-        raise RuntimeError
+
+    def break_off() -> None:
+        with write_layout(path) as writer:
+            writer.begin("blobs/sha256/x", 10)
+            writer.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(Failure) as full, write_layout(path):
         raise OSError(errno.ENOSPC, "No space left on device")
