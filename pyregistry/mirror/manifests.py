@@ -177,7 +177,7 @@ class Manifests:
         )
 
     @staticmethod
-    async def _kept(write: Awaitable[None]) -> None:
+    async def _kept(write: Awaitable[object]) -> None:
         """A failed SQL write never fails a pull: the answer is right, only the next request asks again."""
         try:
             await write
@@ -189,7 +189,7 @@ def _age(fact: TagFact | None, rules: Freshness) -> Age:
     if fact is None:
         return Age.EXPIRED
     age = time.time() - fact.checked_at
-    if not fact.checked_at:
+    if not fact.checked_at and not rules.immutable:
         # `refresh` wants upstream asked; what was confirmed before may still be served if upstream fails.
         return rules.of_stale(time.time() - fact.confirmed_at)
     return rules.of_found(age) if fact.found else rules.of_missing(age)
