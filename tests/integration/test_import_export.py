@@ -17,7 +17,7 @@ from tests.support.blobs import file_blob, random_blob
 from tests.support.cli import Cli
 from tests.support.clients import get
 from tests.support.images import Flavor, Image, artifact, image, index, multi_platform
-from tests.support.layout import write_layout
+from tests.support.layout import files_in, files_of, tags_in, write_layout
 from tests.support.serve import Serve
 from tests.support.tools import crane, skopeo
 from tests.support.upstream import Upstream
@@ -30,30 +30,10 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path, tmp_path / "root", **HOSTED)
 
 
-def wanted(*images: Image) -> dict[str, bytes]:
-    """Every blob and manifest of these by the file it is in a layout."""
-    found = {}
-    for part in (part for made in images for part in made.walk()):
-        for digest, data in [(part.digest, part.manifest), *((b.digest, bytes(b.data)) for b in part.blobs)]:
-            found[str(layout.blob_path(Path(), digest))] = data
-    return found
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """What a layout's folder has under `blobs`."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("blobs/*/*")}
-
-
 def unpacked(archive: Path, folder: Path) -> Path:
     with tarfile.open(archive) as file:
         file.extractall(folder, filter="data")
     return folder
-
-
-def tags(folder: Path) -> dict[str | None, str]:
-    """Digests in `index.json` by tag."""
-    entries = json.loads((folder / "index.json").read_text())["manifests"]
-    return {entry.get("annotations", {}).get(layout.REF_NAME): entry["digest"] for entry in entries}
 
 
 def every_kind() -> dict[str, Image]:
@@ -82,8 +62,8 @@ def test_what_goes_in_comes_out(form: str, cli: Cli, tmp_path: Path) -> None:
     target = tmp_path / ("target" if form == "folder" else "target.tar")
     cli.out("export", "team/app", target)
     target = target if form == "folder" else unpacked(target, tmp_path / "unpacked")
-    assert files(target) == wanted(*images.values())
-    assert tags(target) == {tag: made.digest for tag, made in images.items()}
+    assert files_in(target) == files_of(*images.values())
+    assert tags_in(target) == {tag: made.digest for tag, made in images.items()}
     assert (target / "oci-layout").read_text() == '{"imageLayoutVersion":"1.0.0"}'
 
 
@@ -123,9 +103,9 @@ def test_beside_a_running_server(serve: Callable[..., Serve], tmp_path: Path) ->
     assert crane("digest", name).strip() == made.digest
     copied = tmp_path / "copied"
     skopeo("copy", "--all", "--preserve-digests", "--src-tls-verify=false", f"docker://{name}", f"oci:{copied}:v1")
-    assert files(copied) == wanted(made)
+    assert files_in(copied) == files_of(made)
     assert cli.out("export", "team/app:v1", tmp_path / "exported") == ""
-    assert files(tmp_path / "exported") == wanted(made)
+    assert files_in(tmp_path / "exported") == files_of(made)
     cli.out("rm", "team/app:v1")
     assert get(f"{server.url}/v2/team/app/manifests/v1").status == 404
 
@@ -138,7 +118,7 @@ def test_what_other_tools_write_and_read(cli: Cli, tmp_path: Path) -> None:
     assert f"team/app:v2 is {made.digest}" in cli.out("import", tmp_path / "skopeo.tar", "team/app")
     cli.out("export", "team/app:v2", tmp_path / "ours.tar")
     skopeo(*both, f"oci-archive:{tmp_path / 'ours.tar'}:v2", f"oci:{tmp_path / 'back'}:v3")
-    assert files(tmp_path / "back") == wanted(made)
+    assert files_in(tmp_path / "back") == files_of(made)
 
 
 def test_names_come_from_the_layout(cli: Cli, tmp_path: Path) -> None:
@@ -182,13 +162,13 @@ def test_referrers_come_along_when_asked(cli: Cli, tmp_path: Path) -> None:
     every[f"{made.digest.replace(':', '-')}.sig"] = cosign
     cli.out("import", write_layout(tmp_path / "source", every), "team/app")
     cli.out("export", "team/app:v1", tmp_path / "without")
-    assert files(tmp_path / "without") == wanted(made)
+    assert files_in(tmp_path / "without") == files_of(made)
     cli.out("export", "team/app:v1", tmp_path / "with", "--referrers")
-    assert files(tmp_path / "with") == wanted(*every.values())
+    assert files_in(tmp_path / "with") == files_of(*every.values())
     other = Cli(tmp_path, tmp_path / "other", **HOSTED)
     other.out("import", tmp_path / "with", "team/copy")
     other.out("export", "team/copy:v1", tmp_path / "again", "--referrers")
-    assert files(tmp_path / "again") == wanted(*every.values())
+    assert files_in(tmp_path / "again") == files_of(*every.values())
 
 
 def test_damage_is_refused_and_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
@@ -215,7 +195,7 @@ def test_killed_import_shows_nothing_and_the_next_completes(cli: Cli, tmp_path: 
         os.truncate(file.fileno(), 384 << 20)
     large = layout.adopt(source, zeros)
     made = image(layers=[random_blob(10, "killed"), large])
-    for path, data in wanted(image(layers=[random_blob(10, "killed")])).items():
+    for path, data in files_of(image(layers=[random_blob(10, "killed")])).items():
         layout._write(source / path, data)
     assert made.config is not None
     layout._write(layout.blob_path(source, made.config.digest), made.config.data)
@@ -239,37 +219,6 @@ def test_killed_import_shows_nothing_and_the_next_completes(cli: Cli, tmp_path: 
     assert file_blob(layout.blob_path(tmp_path / "out", large.digest)).digest == large.digest
 
 
-def test_immutable_tags_are_kept(cli: Cli, tmp_path: Path) -> None:
-    first, second = image([10], seed="first"), image([20], seed="second")
-    cli.out("import", write_layout(tmp_path / "first", {"v1": first}), "fixed/app")
-    said = cli.refused("import", write_layout(tmp_path / "second", {"v1": second}), "fixed/app")
-    assert said.startswith(f"fixed/app:v1 is immutable (policy.immutable_tags) and names {first.digest}")
-    assert cli.out("import", tmp_path / "first", "fixed/app").endswith("nothing new: all of it was here already\n")
-    cli.out("import", tmp_path / "second", "fixed/app:latest")
-    for name in ("fixed/app:v1", f"fixed/app@{first.digest}"):
-        assert "fixed/app:v1 is immutable" in cli.refused("rm", name)
-    assert "fixed/app:v1 is immutable" in cli.refused("rm", "fixed/app", "--all")
-    assert [row["tag"] for row in json.loads(cli.out("ls", "fixed/app", "--json"))] == ["latest", "v1"]
-
-
-def test_sparse_indexes_are_for_policy_to_allow(tmp_path: Path) -> None:
-    made = multi_platform(seed="sparse")
-    source = write_layout(tmp_path / "source", {"v1": made})
-    strict = Cli(tmp_path, tmp_path / "strict", hosted=["*"], policy={"sparse_indexes": False})
-    said = strict.refused("import", source, "app", "--platform", "linux/arm64")
-    assert "(policy.sparse_indexes)" in said
-    assert made.children[0].digest in said
-    lax = Cli(tmp_path, tmp_path / "lax", hosted=["*"])
-    done = lax("import", source, "app", "--platform", "linux/arm64")
-    assert done.returncode == 0
-    assert f"left out: linux/amd64 {made.children[0].digest}" in done.stderr
-    # It was pushed so: there is nothing else to export.
-    lax.out("export", "app:v1", tmp_path / "out")
-    assert files(tmp_path / "out") == wanted(made.children[1]) | {
-        str(layout.blob_path(Path(), made.digest)): made.manifest
-    }
-
-
 def test_mirrored_images_are_exported_as_far_as_they_are_here(
     upstream: Upstream, serve: Callable[..., Serve], tmp_path: Path
 ) -> None:
@@ -291,13 +240,13 @@ def test_mirrored_images_are_exported_as_far_as_they_are_here(
         pull(f"blobs/{blob.digest}")
     said = cli.refused("export", "docker.io/team/app:v1", tmp_path / "out")
     assert "2 of the manifests it lists are not on disk (linux/arm64, windows/amd64); --sparse leaves" in said
-    there = wanted(child) | {str(layout.blob_path(Path(), made.digest)): made.manifest}
+    there = files_of(child) | {str(layout.blob_path(Path(), made.digest)): made.manifest}
     for option in (["--sparse"], ["--platform", "linux/amd64"]):
         out = tmp_path / option[0]
         done = cli("export", "team/app", *option, "--", out)
         assert done.returncode == 0, done.stderr
         assert f"left out: linux/arm64 {made.children[1].digest}" in done.stderr
-        assert files(out) == there
+        assert files_in(out) == there
     assert "(linux/arm64)" in cli.refused("export", "team/app:v1", tmp_path / "out", "--platform", "linux/arm64")
     assert not (tmp_path / "out").exists()
     (row,) = json.loads(cli.out("ls", "team/app", "--json"))
@@ -323,32 +272,3 @@ def test_a_damaged_store_is_no_export(cli: Cli, tmp_path: Path) -> None:
     cli.out("import", tmp_path / "source", "team/app")
     cli.out("export", "team/app:v1", tmp_path / "out")
     assert hashlib.sha256(layout.blob_path(tmp_path / "out", digest).read_bytes()).hexdigest() == digest[7:]
-
-
-def test_removing(cli: Cli, tmp_path: Path) -> None:
-    one, two = image([10], seed="one"), image([20], seed="two")
-    cli.out("import", write_layout(tmp_path / "source", {"a": one, "b": one, "c": two}), "team/app")
-    assert cli.refused("rm", "team/app") == "team/app: name a tag, a digest, or with --all a whole repository"
-    assert cli.refused("rm", "team/app:a", "--all").startswith("team/app:a: name a tag")
-    assert cli.out("rm", "team/app:a") == "team/app:a removed\n"
-    assert cli.refused("rm", "team/app:a") == "team/app has no a"
-    cli.out("rm", f"team/app@{one.digest}")
-    assert [row["tag"] for row in json.loads(cli.out("ls", "team/app", "--json"))] == ["c"]
-    assert cli.out("rm", "team/app", "--all").startswith("team/app removed: 1 manifests")
-    assert cli.out("ls") == ""
-    assert cli.refused("rm", "team/app", "--all") == "nothing was pushed to team/app"
-
-
-def test_lists_are_for_people_and_programs(cli: Cli, tmp_path: Path) -> None:
-    made = multi_platform(seed="lists")
-    cli.out("import", write_layout(tmp_path / "source", {"v1": made, "latest": made}), "team/app")
-    rows = json.loads(cli.out("ls", "team/app", "--json"))
-    assert [(row["tag"], row["digest"], row["size"]) for row in rows] == [
-        ("latest", made.digest, made.size),
-        ("v1", made.digest, made.size),
-    ]
-    lines = cli.out("ls", "team/app").splitlines()
-    assert [line.split()[0] for line in lines] == ["latest", "v1"]
-    assert all(line.endswith(made.digest) for line in lines)
-    (line,) = cli.out("ls").splitlines()
-    assert line.startswith("team/app  hosted  2 tags  20")

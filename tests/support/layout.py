@@ -42,6 +42,26 @@ def blob_path(folder: Path, digest: str) -> Path:
     return folder / "blobs" / algorithm / name
 
 
+def files_of(*images: Image) -> dict[str, bytes]:
+    """What a layout of these images has under `blobs`, by path."""
+    found = {}
+    for part in (part for made in images for part in made.walk()):
+        for digest, data in [(part.digest, part.manifest), *((b.digest, bytes(b.data)) for b in part.blobs)]:
+            found[str(blob_path(Path(), digest))] = data
+    return found
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """What a layout's folder has under `blobs`, by path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("blobs/*/*")}
+
+
+def tags_in(folder: Path) -> dict[str | None, str]:
+    """Digests in `index.json` by tag."""
+    entries = json.loads((folder / "index.json").read_text())["manifests"]
+    return {entry.get("annotations", {}).get(REF_NAME): entry["digest"] for entry in entries}
+
+
 def adopt(folder: Path, file: Path) -> Blob:
     """Moves a file into the layout, under its digest."""
     made = file_blob(file)

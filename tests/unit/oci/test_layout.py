@@ -89,6 +89,7 @@ def test_what_is_written_is_read() -> None:
 def test_nameless_entries_are_of_the_only_repository() -> None:
     one = parse_index(index({REF_NAME: "ghcr.io/team/app:v1"}, {}))
     assert {name: len(entries) for name, entries in by_repository(one).items()} == {"ghcr.io/team/app": 2}
-    for annotations in (({},), ({REF_NAME: "a/b:1"}, {REF_NAME: "c/d:1"}, {REF_NAME: "v1"})):
+    unclear: list[list[dict[str, str]]] = [[{}], [{REF_NAME: "a/b:1"}, {REF_NAME: "c/d:1"}, {REF_NAME: "v1"}]]
+    for annotations in unclear:
         with pytest.raises(InvalidLayout, match="does not say which repository"):
             by_repository(parse_index(index(*annotations)))
