@@ -114,10 +114,13 @@ class Store:
         """
 
     def begin_upload(self, session: str, algorithm: str = "sha256") -> Upload:
-        """Makes the upload `session` (1 to 64 characters of a-z, 0-9 and `-`) and holds it. Raises Failure(STORAGE_FULL) below `reserve`."""
+        """Makes the upload `session` (1 to 64 characters of a-z, 0-9 and `-`) and holds it. Raises
+        Failure(STORAGE_FULL) below `reserve`.
+        """
 
     def open_upload(self, session: str) -> Upload | None:
-        """Holds an upload begun before, by whichever process, at its last checkpoint; None while somebody else holds it.
+        """Holds an upload begun before, by whichever process, at its last checkpoint; None while somebody else holds
+        it.
 
         Raises Failure(NOT_FOUND) if there is none.
         """
@@ -132,7 +135,8 @@ class Store:
         """Every upload on disk with the seconds since its last checkpoint, for cleaning."""
 
     def blobs(self, after: str = "", limit: int = 1000) -> list[tuple[str, float]]:
-        """Committed digests behind `after` in lexical order, with the seconds since their file was last modified; for cleaning.
+        """Committed digests behind `after` in lexical order, with the seconds since their file was last modified; for
+        cleaning.
 
         A page may be shorter than `limit`, for few folders are read at once; the end is an empty one.
         """
@@ -189,14 +193,19 @@ class Upload:
         """Bytes taken so far, written or about to be."""
 
     def write(self, data: bytes) -> Awaitable[None] | None:
-        """Takes the next bytes. They are written and hashed in batches of 1 MiB beside the caller, one batch at a time: None if
-        the caller may go on at once, else await before the next call. Raises Failure(STORAGE_FULL | STORAGE), also for an earlier batch."""
+        """Takes the next bytes. They are written and hashed in batches of 1 MiB beside the caller, one batch at a
+        time: None if the caller may go on at once, else await before the next call. Raises Failure(STORAGE_FULL |
+        STORAGE), also for an earlier batch.
+        """
 
     def flush(self) -> Awaitable[int]:
-        """Waits until all is written and hashed, keeps a checkpoint for the next request (no fsync), and answers the offset."""
+        """Waits until all is written and hashed, keeps a checkpoint for the next request (no fsync), and answers the
+        offset.
+        """
 
     def commit(self, digest: str) -> Awaitable[int]:
-        """Makes the bytes the blob `digest` and answers its size; synced, file and folder. The upload is gone afterwards.
+        """Makes the bytes the blob `digest` and answers its size; synced, file and folder. The upload is gone
+        afterwards.
 
         Raises Failure(DIGEST_MISMATCH): the upload stays as it was.
         """

@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 INTERVAL = 60.0
 #: Rounds between two walks over all blobs.
 WALK_EVERY = 60
-#: `not found` answers are worth keeping for their TTL alone; a day covers every sane one.
-_MISSING_SECONDS = 86_400
 #: Rows or files looked at in one step.
 _STEP = 500
 _LOCK = xxhash.xxh3_64_intdigest(b"background") >> 1
@@ -36,6 +34,9 @@ class Background:
     def __init__(self, config: Config, *, store: Store, metadata: Metadata) -> None:
         self._partial_expiry = config.storage.partial_expiry.total_seconds()
         self._upload_expiry = config.storage.upload_expiry.total_seconds()
+        # `not found` answers are worth keeping for their TTL alone.
+        rules = [config.mirror.freshness, *(one.freshness for one in (config.mirror.upstreams or {}).values())]
+        self._missing_expiry = max(rule.negative_ttl.total_seconds() for rule in rules if rule is not None)
         self._store = store
         self._metadata = metadata
         self._pushes = Pushes(store, metadata)
@@ -54,7 +55,7 @@ class Background:
         try:
             for digest in await self._store.clean(self._partial_expiry):
                 log.info("partial of %s removed: nobody asked for it lately", digest)
-            while await self._metadata.forget_missing(time.time() - _MISSING_SECONDS, _STEP) == _STEP:
+            while await self._metadata.forget_missing(time.time() - self._missing_expiry, _STEP) == _STEP:
                 pass
             await self._clean_uploads()
             if walk:
@@ -65,6 +66,9 @@ class Background:
     async def _clean_uploads(self) -> None:
         before = time.time() - self._upload_expiry
         for fact in await self._metadata.idle_uploads(before, _STEP):
+            latest = await self._metadata.upload(fact.session)
+            if latest is None or latest.touched_at > before:
+                continue  # somebody went on with it while others were removed
             if self._store.remove_upload(fact.session) or self._store.upload_offset(fact.session) is None:
                 await self._metadata.end_upload(fact.session)
                 log.info("upload %s to %s removed: nobody went on with it", fact.session, fact.repository)

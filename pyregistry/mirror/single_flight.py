@@ -89,8 +89,7 @@ class SingleFlight:
     def _done(self, key: str, task: asyncio.Task[object]) -> None:
         del self._tasks[key]
         error = None if task.cancelled() else task.exception()
-        # Not found has a rule of its own (the negative TTL), which its callers keep in the metadata.
-        if isinstance(error, Failure) and error.cause is not Cause.NOT_FOUND and key not in self._failures:
+        if isinstance(error, Failure) and key not in self._failures:
             # Only a 429 says when to come again (I6); another failure's Retry-After would keep an outage going.
             wish = error.retry_after if error.cause is Cause.RATE_LIMITED else None
             self._failures[key] = (time.monotonic() + min(max(FAILURE_SECONDS, wish or 0.0), LONGEST_FAILURE), error)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: The distribution spec asks for 4 MiB at least (section Push, Pushing Manifests).
 MAX_MANIFEST_SIZE: Final = 8 << 20
+#: Descriptors of one list.
+MAX_DESCRIPTORS: Final = 10_000
 #: Bytes up to which reading a manifest is quick enough for an event loop.
 PARSED_INLINE: Final = 256 << 10
 
@@ -140,13 +142,22 @@ def _blobs(document: Mapping[str, object]) -> tuple[Descriptor, ...]:
     return first + _descriptors(document, "layers") + _descriptors(document, "blobs")
 
 
+def _bounded(values: list[object], key: str) -> list[object]:
+    """No image has thousands of layers; a manifest that does costs its readers seconds (of parsing, of one
+    transaction).
+    """
+    if len(values) > MAX_DESCRIPTORS:
+        raise InvalidManifest(f"manifest.{key} lists {len(values)} descriptors; at most {MAX_DESCRIPTORS} are accepted")
+    return values
+
+
 def _descriptors(document: Mapping[str, object], key: str) -> tuple[Descriptor, ...]:
     values = document.get(key)
     if values is None:
         return ()
     if not isinstance(values, list):
         raise InvalidManifest(f"manifest.{key} is not a list")
-    return tuple(parse_descriptor(value, f"{key}[{index}]") for index, value in enumerate(values))
+    return tuple(parse_descriptor(value, f"{key}[{index}]") for index, value in enumerate(_bounded(values, key)))
 
 
 def _subject(document: Mapping[str, object]) -> Descriptor | None:

@@ -55,10 +55,10 @@ class HostedManifests:
 
     async def by_tag(self, target: Target, tag: str) -> Found:
         """The manifest a tag names. Raises Failure."""
-        fact = await self._metadata.tag(target.repository, tag, hosted=True)
-        if fact is None or fact.digest is None:
+        manifest = await self._metadata.tagged_manifest(target.repository, tag)
+        if manifest is None:
             raise _not_found(target, tag)
-        return await self.by_digest(target, fact.digest)
+        return Found(manifest, Result.HIT)
 
 
 class HostedListings:

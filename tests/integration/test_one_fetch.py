@@ -107,7 +107,8 @@ def test_blob_without_a_row_is_vouched_for_before_a_hit(serve: Callable[..., Ser
         assert b"BLOB_UNKNOWN" in refused.body
         given = get(f"{server.url}/v2/two.test/team/copy/blobs/{layer.digest}", expect=layer)
         assert given.right
-        assert other.gets(layer.digest) == 0
+        # Upstream's 404 to HEAD is not believed before a one-byte range says so too: no body of a blob came.
+        assert not [r for r in other.counters().select(layer.digest, method="GET") if r.status in (200, 206)]
         assert other.heads(layer.digest) == 2
 
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::Digest as _;
+
 /// The hash functions that a digest may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
@@ -70,10 +72,13 @@ impl Digest {
         &self.hex
     }
 
-    /// The hash's first 63 bits: the key of the digest's lock.
+    /// The key of the digest's lock, 63 bits.
+    ///
+    /// Not the digest's own first bits: whoever can name digests could make two that share them, and hold up the fill of
+    /// another's content by a slow one of his own.
     pub fn lock_key(&self) -> u64 {
-        // The first 16 of at least 64 checked hex digits: cannot fail.
-        u64::from_str_radix(&self.hex[..16], 16).unwrap_or_default() >> 1
+        let hash = sha2::Sha256::digest(format!("fill {self}"));
+        hash.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte)) >> 1
     }
 }
 
@@ -127,8 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn lock_key_is_the_first_63_bits() {
-        let digest = Digest::parse(&format!("sha256:{}", "ff".repeat(32))).unwrap();
-        assert_eq!(digest.lock_key(), u64::MAX >> 1);
+    fn lock_keys_do_not_follow_the_digest() {
+        let keys: Vec<u64> = ["00", "01"]
+            .map(|end| Digest::parse(&format!("sha256:{}{end}", "ff".repeat(31))).unwrap().lock_key())
+            .to_vec();
+        assert_ne!(keys[0], keys[1]);
+        assert!(keys.iter().all(|key| *key <= u64::MAX >> 1));
     }
 }

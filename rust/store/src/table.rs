@@ -20,6 +20,10 @@ struct Entry {
     driven: bool,
 }
 
+/// Failures kept here while nobody waits for them. Beyond that they answer from `state` on disk: requests for made-up digests
+/// must hold neither memory nor descriptors.
+const FAILURES: usize = 1024;
+
 /// Generations by digest: those without an outcome, and those whose failure still answers.
 #[derive(Default)]
 pub(crate) struct Table {
@@ -110,10 +114,15 @@ fn of<'a>(entries: &'a mut HashMap<Digest, Entry>, generation: &Arc<Generation>)
     Arc::ptr_eq(&entry.generation, generation).then_some(entry)
 }
 
-/// The entry that answers `digest` now. Failures that have had their time go first.
+/// The entry that answers `digest` now. Failures that have had their time go first: this one's at once, the others when there
+/// are many.
 fn current<'a>(entries: &'a mut HashMap<Digest, Entry>, digest: &Digest) -> &'a mut Entry {
-    if entries.get(digest).is_none_or(|entry| entry.generation.failed() == Some(false)) {
-        entries.retain(|_, entry| entry.generation.failed() != Some(false));
+    if entries.get(digest).is_some_and(|entry| entry.generation.failed() == Some(false)) {
+        entries.remove(digest);
+    }
+    if entries.len() >= FAILURES && !entries.contains_key(digest) {
+        // Live generations may be more than that; then there is little to find, and requests are few that begin one.
+        entries.retain(|_, entry| !entry.generation.has_ended() || entry.readers > 0);
     }
     entries.entry(digest.clone()).or_insert_with(|| Entry {
         generation: Generation::new(digest.clone()),
