@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyregistry._native import MAX_RANGES, FillStatus, Plan, Reader, Store, fills, parse_range
+from pyregistry._native import MAX_RANGES, FillStatus, Plan, Reader, Store, Upload, fills, parse_range
 
 if TYPE_CHECKING:
     from pyregistry.config import Config
 
-__all__ = ["MAX_RANGES", "FillStatus", "Plan", "Reader", "Store", "fills", "open_store", "parse_range"]
+__all__ = ["MAX_RANGES", "FillStatus", "Plan", "Reader", "Store", "Upload", "fills", "open_store", "parse_range"]
 
 
 def open_store(config: Config) -> Store:
