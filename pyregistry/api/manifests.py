@@ -10,7 +10,8 @@ from pyregistry.api import body
 from pyregistry.api.errors import ApiError
 from pyregistry.api.headers import etag_of, if_none_match
 from pyregistry.api.respond import content_type, digest_headers, send_bytes
-from pyregistry.oci.digests import Digest, InvalidDigest, algorithm, parse_digest
+from pyregistry.api.routes import checked_digest
+from pyregistry.oci.digests import Digest, algorithm
 from pyregistry.oci.error_codes import ErrorCode
 from pyregistry.oci.manifests import MAX_MANIFEST_SIZE, PARSED_INLINE, ManifestError, parse_manifest
 from pyregistry.oci.references import is_tag
@@ -58,7 +59,7 @@ async def put(api: Api, exchange: Exchange, request: Request, route: ManifestRou
     target = api.hosted_target(exchange, route.name)
     named = reference.digest
     if reference.digest is None and (stated := request.query("digest")) is not None:
-        named = _digest(stated)
+        named = checked_digest(stated)
     tags = [reference.text] if reference.digest is None else _tags(request)
     content = await body.whole(
         request, exchange.receive, limit=MAX_MANIFEST_SIZE, stall_timeout=api.stall_timeout, what="the manifest"
@@ -135,13 +136,6 @@ def _tags(request: Request) -> list[str]:
         if not is_tag(tag):
             raise ApiError(ErrorCode.TAG_INVALID, f"{tag[:150]!r} is not a tag", detail={"tag": tag[:150]})
     return tags
-
-
-def _digest(text: str) -> Digest:
-    try:
-        return parse_digest(text)
-    except InvalidDigest as error:
-        raise ApiError(ErrorCode.DIGEST_INVALID, str(error), detail={"digest": text[:150]}) from None
 
 
 def _immutable(name: str, tag: str) -> ApiError:

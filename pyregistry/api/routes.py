@@ -181,11 +181,11 @@ def _repository_route(method: str, path: str) -> Route:
         if last == "uploads":  # the spec has a slash at its end; some clients leave it out
             return UploadsRoute(_name(head[:-6]))
         if last:
-            return BlobRoute(_name(head[:-6]), _digest(last))
+            return BlobRoute(_name(head[:-6]), checked_digest(last))
     if head.endswith("/tags") and last == "list":
         return TagsRoute(_name(head[:-5]))
     if head.endswith("/referrers") and last:
-        return ReferrersRoute(_name(head[:-10]), _digest(last))
+        return ReferrersRoute(_name(head[:-10]), checked_digest(last))
     if head.endswith("/blobs/uploads"):
         name = _name(head[:-14])
         return UploadRoute(name, last) if last else UploadsRoute(name)
@@ -225,7 +225,8 @@ def _name(text: str) -> str:
         raise ApiError(ErrorCode.NAME_INVALID, str(error), detail={"name": text[:300]}) from None
 
 
-def _digest(text: str) -> Digest:
+def checked_digest(text: str) -> Digest:
+    """A digest from a path or a query. Raises ApiError DIGEST_INVALID (400)."""
     try:
         return parse_digest(text)
     except InvalidDigest as error:

@@ -9,8 +9,9 @@ from pyregistry.api import body
 from pyregistry.api.errors import ApiError
 from pyregistry.api.pump import ClientGone
 from pyregistry.api.respond import send_bytes
+from pyregistry.api.routes import checked_digest
 from pyregistry.errors import Cause, Failure
-from pyregistry.oci.digests import ALGORITHMS, InvalidDigest, algorithm, parse_digest
+from pyregistry.oci.digests import ALGORITHMS, algorithm
 from pyregistry.oci.error_codes import ErrorCode
 from pyregistry.store.pushes import Busy
 
@@ -33,12 +34,12 @@ async def begin(api: Api, exchange: Exchange, request: Request, route: UploadsRo
     target = api.hosted_target(exchange, route.name)
     mount = request.query("mount")
     if mount is not None:
-        wanted = _digest(mount)
+        wanted = checked_digest(mount)
         if await _mounted(api, target, wanted, request.query("from")):
             await _created(exchange, route.name, wanted)
             return
     announced = request.query("digest")
-    digest = _digest(announced) if announced is not None else None
+    digest = checked_digest(announced) if announced is not None else None
     chosen = algorithm(digest) if digest is not None else request.query("digest-algorithm") or "sha256"
     if chosen not in ALGORITHMS:
         raise ApiError(ErrorCode.UNSUPPORTED, f"digest algorithm {chosen[:40]!r} is not supported", status=400)
@@ -171,11 +172,4 @@ def _final(request: Request) -> Digest:
     digest = request.query("digest")
     if digest is None:
         raise ApiError(ErrorCode.DIGEST_INVALID, "PUT wants the blob's digest: ?digest=sha256:…")
-    return _digest(digest)
-
-
-def _digest(text: str) -> Digest:
-    try:
-        return parse_digest(text)
-    except InvalidDigest as error:
-        raise ApiError(ErrorCode.DIGEST_INVALID, str(error), detail={"digest": text[:150]}) from None
+    return checked_digest(digest)
