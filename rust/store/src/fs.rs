@@ -13,7 +13,27 @@ use nix::sys::statfs;
 
 use crate::Failure;
 
+#[cfg(test)]
+pub(crate) mod record;
+#[cfg(test)]
+use record::{Emptied, Op, inode};
+
 type Result<T> = std::result::Result<T, Failure>;
+
+/// Does an operation; in tests, and nowhere else, it goes on the record if it succeeds: as `$op`, made of what makes paths relative to
+/// the root, and of the result.
+macro_rules! recorded {
+    ($call:expr, $path:expr, |$under:pat_param, $done:pat_param| $op:expr) => {{
+        #[cfg(test)]
+        let mut records = record::records();
+        let result = $call;
+        #[cfg(test)]
+        if let Ok($done) = &result {
+            records.add($path, |$under| $op);
+        }
+        result
+    }};
+}
 
 /// Adds the path to an I/O error.
 fn at<T>(path: &Path, result: io::Result<T>) -> Result<T> {
@@ -30,7 +50,7 @@ fn found<T>(path: &Path, result: io::Result<T>) -> Result<Option<T>> {
 
 /// Makes a folder and those above it.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
-    at(path, std::fs::create_dir_all(path))
+    at(path, recorded!(std::fs::create_dir_all(path), path, |under, ()| Op::MakeFolder(under(path))))
 }
 
 /// Opens for reading; None if it is not there.
@@ -47,14 +67,14 @@ pub(crate) fn open_writable(path: &Path) -> Result<Option<File>> {
 pub(crate) fn open_or_create(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    at(path, options.open(path))
+    at(path, recorded!(options.open(path), path, |under, file| Op::Create(under(path), inode(file), Emptied::No)))
 }
 
 /// Makes an empty file for reading and writing, in place of any that was there.
 pub(crate) fn create(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(true);
-    at(path, options.open(path))
+    at(path, recorded!(options.open(path), path, |under, file| Op::Create(under(path), inode(file), Emptied::Yes)))
 }
 
 /// The whole of a small file; None if it is not there.
@@ -64,17 +84,18 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 
 /// Renames within the file system, over any file at `to`.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
-    at(from, std::fs::rename(from, to))
+    at(from, recorded!(std::fs::rename(from, to), from, |under, ()| Op::Rename(under(from), under(to))))
 }
 
 /// As [`rename`]; false if there was nothing to rename.
 pub(crate) fn rename_if_there(from: &Path, to: &Path) -> Result<bool> {
-    found(from, std::fs::rename(from, to)).map(|done| done.is_some())
+    found(from, recorded!(std::fs::rename(from, to), from, |under, ()| Op::Rename(under(from), under(to))))
+        .map(|done| done.is_some())
 }
 
 /// Gives a file a second name. Nothing happens where `to` is there.
 pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
-    match std::fs::hard_link(from, to) {
+    match recorded!(std::fs::hard_link(from, to), from, |under, ()| Op::Link(under(from), under(to))) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         result => at(from, result),
     }
@@ -82,22 +103,26 @@ pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
 
 /// Unlinks a file; false if it was not there.
 pub(crate) fn unlink(path: &Path) -> Result<bool> {
-    found(path, std::fs::remove_file(path)).map(|done| done.is_some())
+    found(path, recorded!(std::fs::remove_file(path), path, |under, ()| Op::Unlink(under(path))))
+        .map(|done| done.is_some())
 }
 
 /// Removes a folder and all in it; false if it was not there.
 pub(crate) fn remove_folder(path: &Path) -> Result<bool> {
-    found(path, std::fs::remove_dir_all(path)).map(|done| done.is_some())
+    found(path, recorded!(std::fs::remove_dir_all(path), path, |under, ()| Op::RemoveFolder(under(path))))
+        .map(|done| done.is_some())
 }
 
 /// Makes a folder's entries durable.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
-    at(path, File::open(path).and_then(|folder| folder.sync_all()))
+    let synced =
+        File::open(path).and_then(|folder| recorded!(folder.sync_all(), path, |under, ()| Op::SyncFolder(under(path))));
+    at(path, synced)
 }
 
 /// Makes a file's bytes and length durable.
 pub(crate) fn sync_data(file: &File, path: &Path) -> Result<()> {
-    at(path, file.sync_data())
+    at(path, recorded!(file.sync_data(), path, |_, ()| Op::SyncData(inode(file))))
 }
 
 /// Names in a folder, those that are UTF-8 (ours all are); empty if it is not there.
@@ -129,7 +154,7 @@ pub(crate) fn identity(file: &File, path: &Path) -> Result<(u64, u64)> {
 
 /// Cuts or extends an open file.
 pub(crate) fn set_size(file: &File, path: &Path, size: u64) -> Result<()> {
-    at(path, file.set_len(size))
+    at(path, recorded!(file.set_len(size), path, |_, ()| Op::SetSize(inode(file), size)))
 }
 
 /// Gives the first `size` bytes of a file their blocks, so that a store to its mapping cannot meet a full disk (SIGBUS).
@@ -140,7 +165,7 @@ pub(crate) fn allocate(file: &File, path: &Path, size: u64) -> Result<()> {
 
 /// Writes all of `bytes` at `offset`.
 pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<()> {
-    at(path, file.write_all_at(bytes, offset))
+    at(path, recorded!(file.write_all_at(bytes, offset), path, |_, ()| Op::Write(inode(file), offset, bytes.to_vec())))
 }
 
 /// Reads up to `buffer`'s length at `offset`: fewer bytes only at the file's end.

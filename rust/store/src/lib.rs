@@ -25,6 +25,9 @@ mod table;
 mod through;
 mod upload;
 
+#[cfg(test)]
+mod power_loss;
+
 pub use digest::{Algorithm, Digest, Malformed};
 pub use error::{Cause, Failure};
 pub use fill::{Fill, FillStatus, Outcome, fills};

@@ -19,6 +19,8 @@ use crate::store::Inner;
 use crate::{Cause, Digest, Failure};
 use queue::Queue;
 pub use session::{BadSession, Session};
+#[cfg(test)]
+pub(crate) use state::Checkpoint;
 use writer::{Writer, gone};
 
 /// An upload that this process holds. Dropping it lets go at the last checkpoint.

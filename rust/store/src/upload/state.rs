@@ -33,7 +33,7 @@ const FILE_SIZE: usize = 2 * SLOT;
 
 /// A point from which an upload can go on.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Checkpoint {
+pub(crate) struct Checkpoint {
     /// One more than the one before.
     pub sequence: u64,
     pub boot: BootId,
@@ -54,6 +54,17 @@ impl Checkpoint {
         let mut bytes = [0; FILE_SIZE];
         fs::read_at(file, &mut bytes, 0).map_err(|error| Failure::io(path, &error))?;
         Ok(bytes.chunks_exact(SLOT).filter_map(Self::decode).max_by_key(|checkpoint| checkpoint.sequence))
+    }
+
+    /// Makes those of an upload's `state` another boot's, as a loss of power does.
+    #[cfg(test)]
+    pub(crate) fn reboot(path: &Path) {
+        let file = fs::open_writable(path).unwrap().unwrap();
+        let mut bytes = [0; FILE_SIZE];
+        fs::read_at(&file, &mut bytes, 0).unwrap();
+        for checkpoint in bytes.chunks_exact(SLOT).filter_map(Self::decode) {
+            Self { boot: checkpoint.boot.map(|byte| !byte), ..checkpoint }.save(&file, path).unwrap();
+        }
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -2,21 +2,19 @@
 //!
 //! Every worker proves with a lock of the test's own, independent of the store's, that nobody else owns the fill while it does.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use pyregistry_store::{Begun, Cause, Config, Failure, Outcome, Source, Store};
 
+use crate::process::Worker;
 use crate::support::{Root, Whole, blob, digest_of, exactly, pull, soon};
 
 const SIZE: usize = 400_000;
 const PIECE: usize = 10_000;
-/// In a worker's environment: the root it works on, and where its source stalls.
-const ROOT: &str = "STORE_TEST_WORKER_ROOT";
+/// In a worker's environment: where its source stalls.
 const STALL: &str = "STORE_TEST_WORKER_STALL";
 /// How many kills the stress makes; a thousand for those who want to know.
 const KILLS: &str = "STORE_TEST_KILLS";
@@ -63,7 +61,7 @@ impl Source for Proven {
 /// A worker's whole life; an ordinary test run passes it by.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn worker() {
-    let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else {
+    let Some(root) = Worker::root() else {
         return;
     };
     let stall = std::env::var(STALL).map_or(usize::MAX, |stall| stall.parse().unwrap());
@@ -98,44 +96,10 @@ async fn worker() {
     }
 }
 
-/// A worker process, killed when dropped.
-struct Worker(Child);
-
-impl Worker {
-    /// Starts one; what it says comes through `lines`, and None when it ends.
-    fn start(root: &Path, stall: Option<usize>, lines: mpsc::Sender<Option<String>>) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["kills::worker", "--exact", "--nocapture", "--test-threads=1"])
-            .env(ROOT, root)
-            .stdout(Stdio::piped());
-        if let Some(stall) = stall {
-            command.env(STALL, stall.to_string());
-        }
-        let mut child = command.spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            for line in output.lines() {
-                let _ = lines.send(Some(line.unwrap()));
-            }
-            let _ = lines.send(None);
-        });
-        Self(child)
-    }
-
-    /// Kills it; it must have been alive until now.
-    fn kill(mut self) {
-        assert_eq!(self.0.try_wait().unwrap(), None, "a worker ended by itself");
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts a worker; what it says comes through `lines`, and None when it ends.
+fn start(root: &Path, stall: Option<usize>, lines: mpsc::Sender<Option<String>>) -> Worker {
+    let stall = stall.map(|stall| (STALL, stall.to_string()));
+    Worker::start("kills::worker", root, stall, lines)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,7 +109,7 @@ async fn i5_crash_then_resume() {
     for stall in [SIZE / 2, SIZE / 10 * 9] {
         let root = Root::new();
         let (sender, lines) = mpsc::channel();
-        let worker = Worker::start(root.path(), Some(stall), sender);
+        let worker = start(root.path(), Some(stall), sender);
         while !lines.recv().unwrap().expect("the worker ended").contains("owns 0") {}
 
         let store = root.store();
@@ -174,7 +138,7 @@ async fn i5_everything_killed_then_resume() {
     let (root, bytes) = (Root::new(), blob(SIZE));
     let digest = digest_of(&bytes);
     let (sender, lines) = mpsc::channel();
-    let worker = Worker::start(root.path(), Some(360_000), sender);
+    let worker = start(root.path(), Some(360_000), sender);
     while !lines.recv().unwrap().expect("the worker ended").contains("owns 0") {}
     while pyregistry_store::fills(root.path()).unwrap()[0].frontier < 360_000 {
         tokio::task::yield_now().await;
@@ -197,11 +161,11 @@ fn i2_at_most_one_owner_over_kills_and_commits() {
     let kills = std::env::var(KILLS).map_or(100, |kills| kills.parse().unwrap());
     let root = Root::new();
     let mut random = blob(16 * kills).into_iter();
-    let start = || {
+    let begin = || {
         let (sender, lines) = mpsc::channel();
-        (Worker::start(root.path(), None, sender), lines)
+        (start(root.path(), None, sender), lines)
     };
-    let mut workers: Vec<_> = (0..3).map(|_| start()).collect();
+    let mut workers: Vec<_> = (0..3).map(|_| begin()).collect();
     let (mut owned, mut committed) = (0, 0);
     for _ in 0..kills {
         let mut next = || usize::from(random.next().unwrap());
@@ -213,7 +177,7 @@ fn i2_at_most_one_owner_over_kills_and_commits() {
             lines.iter().take(first).map(|line| line.expect("a worker ended by itself")).collect();
         std::thread::sleep(Duration::from_micros(20 * next() as u64));
         worker.kill();
-        workers.push(start());
+        workers.push(begin());
         said.extend(lines.into_iter().flatten());
         owned += said.iter().filter(|line| line.contains("owns")).count();
         committed += said.iter().filter(|line| line.contains("committed")).count();

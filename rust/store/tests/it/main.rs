@@ -1,6 +1,7 @@
 //! What the store promises, through its public interface.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
 
+mod process;
 mod support;
 
 mod bodies;
@@ -8,4 +9,5 @@ mod fills;
 mod kills;
 mod outcomes;
 mod upload;
+mod upload_kills;
 mod workers;
