@@ -120,13 +120,16 @@ class Store:
 
     def open_upload(self, session: str) -> Upload | None:
         """Holds an upload begun before, by whichever process, at its last checkpoint; None while somebody else holds
-        it.
+        it, and for the moment in which a batch is still written that its last holder began.
 
         Raises Failure(NOT_FOUND) if there is none.
         """
 
     def upload_offset(self, session: str) -> int | None:
-        """Bytes that an upload has at its last checkpoint, held or not; None if there is none."""
+        """Bytes that an upload has at its last checkpoint, held or not; None if there is none.
+
+        0 after a reboot of the machine: what was never synced is not counted on.
+        """
 
     def remove_upload(self, session: str) -> bool:
         """Removes an upload and its bytes. False while somebody holds it, and if there is none."""
@@ -200,14 +203,15 @@ class Upload:
 
     def flush(self) -> Awaitable[int]:
         """Waits until all is written and hashed, keeps a checkpoint for the next request (no fsync), and answers the
-        offset.
+        offset. It happens even if the wait is cancelled.
         """
 
     def commit(self, digest: str) -> Awaitable[int]:
         """Makes the bytes the blob `digest` and answers its size; synced, file and folder. The upload is gone
-        afterwards.
+        afterwards. It happens even if the wait is cancelled.
 
-        Raises Failure(DIGEST_MISMATCH): the upload stays as it was.
+        Raises Failure(DIGEST_MISMATCH): the upload stays as it was. After any other failure it can be opened again, at
+        its last checkpoint, if it is still there.
         """
 
     def release(self) -> None:

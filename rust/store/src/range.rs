@@ -30,11 +30,7 @@ pub fn parse(header: &str, size: u64) -> Option<Vec<(u64, u64)>> {
             (size.saturating_sub(suffix), size)
         } else {
             let start = number(first)?;
-            let end = if last.is_empty() {
-                size
-            } else {
-                number(last)?.saturating_add(1).min(size)
-            };
+            let end = if last.is_empty() { size } else { number(last)?.saturating_add(1).min(size) };
             (start, end)
         };
         if start < end {
