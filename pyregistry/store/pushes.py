@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from contextlib import asynccontextmanager
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from pyregistry.store.content import Store, Upload
     from pyregistry.store.metadata import Metadata
     from pyregistry.store.target import Target
+
+
+#: How often, and after how many seconds each, a held upload is tried again.
+_TRIES, _PAUSE = 10, 0.01
 
 
 class Busy(Exception):
@@ -41,8 +46,13 @@ class Pushes:
     async def resume(self, repository: str, session: str) -> Upload:
         """An upload begun before, held by the caller. Raises Failure(NOT_FOUND), Busy."""
         await self._known(repository, session)
-        upload = self._store.open_upload(session)
-        if upload is None:
+        for _ in range(_TRIES):
+            upload = self._store.open_upload(session)
+            if upload is not None:
+                break
+            # A request that broke off a moment ago may still have bytes on their way to disk.
+            await asyncio.sleep(_PAUSE)
+        else:
             raise Busy
         await self._metadata.touch_upload(session, time.time())
         return upload

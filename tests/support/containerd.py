@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,9 @@ class Containerd:
     def __init__(self, folder: Path, hosts: dict[str, str]) -> None:
         """`hosts`: by registry, the text of its `hosts.toml`."""
         self._folder = folder
-        self._socket = folder / "containerd.sock"
+        # A socket's path has 107 characters at most; pytest's folders are longer.
+        self._short = tempfile.TemporaryDirectory(prefix="containerd-")
+        self._socket = Path(self._short.name) / "sock"
         self._certs = folder / "certs.d"
         for name, text in hosts.items():
             (self._certs / name).mkdir(parents=True)
@@ -69,3 +72,4 @@ class Containerd:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(10)
+        self._short.cleanup()
