@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Arguments for the command: `make serve ARGS="--workers 4"`, `make test ARGS="-k ranges"`.
 ARGS ?=
+# Tests at once: most wait for servers, not for a processor.
+JOBS ?= 3
 
 # Clients and registries that the tests use where they are there, pinned. Go builds them into .tools.
 CRANE := github.com/google/go-containerregistry/cmd/crane@v0.22.1
@@ -35,7 +37,7 @@ serve: setup ## Run the mirror on 127.0.0.1:5000 with its data in ./data
 
 test: setup tools ## Run the tests, Python and Rust
 	cargo test --workspace --exclude pyregistry-native --quiet
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 lint: setup ## Check style, types, the extension's stub, and Rust
 	$(BIN)/ruff check

@@ -62,7 +62,7 @@ async def test_another_process_goes_on(store: Store, other: Store, algorithm: st
     with pytest.raises(RuntimeError, match="released"):
         upload.write(b"")
     # Its last batch may still be under way.
-    while (heir := other.open_upload("a")) is None:
+    while (heir := other.open_upload("a")) is None:  # noqa: ASYNC110  nothing tells when
         await asyncio.sleep(0)
     assert heir.offset == 1_700_000
     await push(heir, BLOB[1_700_000:])
