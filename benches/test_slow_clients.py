@@ -1,4 +1,4 @@
-"""What 500 slow clients cost: memory of all server processes, and what a fast client loses."""
+"""What slow and stalled clients cost: memory of all server processes, and what a fast client loses."""
 
 import asyncio
 import statistics
@@ -78,3 +78,31 @@ def test_500_slow_clients(server: tuple[Serve, str], benchmark: BenchmarkFixture
     )
     assert max(grown) <= 100e6
     assert kept >= 0.8
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["stalled", "slow"])
+def test_memory_for_a_client(server: tuple[Serve, str], kind: str, benchmark: BenchmarkFixture) -> None:
+    """I9: at most 200 KiB each (PSS of all processes over idle), however long they read nothing."""
+    started, path = server
+    count = 300
+    each: list[float] = []
+
+    async def once() -> None:
+        idle = started.pss()
+        paces = [Pace(rate=RATE) if kind == "slow" else Pace(stall_after=1000) for _ in range(count)]
+        tasks = [
+            asyncio.create_task(fetch(started.url + path, keep=False, pace=pace, receive_buffer=64 << 10, timeout=300))
+            for pace in paces
+        ]
+        try:
+            await asyncio.sleep(5)
+            each.append((started.pss() - idle) / count / 1024)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    benchmark.pedantic(lambda: asyncio.run(once()), rounds=1, iterations=1)
+    benchmark.extra_info["kib_for_a_client"] = round(each[0], 1)
+    assert each[0] <= 200

@@ -14,16 +14,19 @@ if TYPE_CHECKING:
 
 #: Bodies up to this size go in one message where their bytes are in the page cache.
 ONE_MESSAGE = 64 << 10
-#: Chunk of a client that has shown nothing yet, or was slow. The server holds some eight chunks and 64 KiB for a client
+#: Bytes that go to the kernel whatever the client does (the listener's TCP_NOTSENT_LOWAT is above), and their chunks.
+KERNEL = 192 << 10
+FIRST_CHUNK = 32 << 10
+#: Chunk of a client that has shown nothing yet, or was slow. The server holds some eight chunks and 128 KiB for a client
 #: that stalls (docs/design/0003-processes.md), which makes the 200 KiB that I9 allows.
-SMALL_CHUNK = 12 << 10
+SMALL_CHUNK = 4 << 10
 #: Chunk of a client that has just proven that it reads.
 FIRST_LARGE = 64 << 10
 #: Chunk of a client that keeps up.
 LARGE_CHUNK = 256 << 10
-#: Bytes after which quick sends prove that the client reads: more than the kernel takes for one that does not (unsent
-#: bytes are bounded by the listener's TCP_NOTSENT_LOWAT, a receiver that never read by its first window).
-UNPROVEN = 1 << 20
+#: Bytes after which quick sends prove that the client reads: more than kernel and server take for one that does not
+#: (TCP_NOTSENT_LOWAT, the first window of a receiver that never read, the server's buffer).
+UNPROVEN = 768 << 10
 #: Chunks that the server holds for one client that stalls (measured).
 BUFFERED = 8
 #: What all large chunks of a process may hold at once.
@@ -154,9 +157,10 @@ class Pump:
         plan, send = self._plan, self._send
         length = plan.length
         while True:
-            chunk = plan.take(self._limit)
+            limit = self._limit if self._sent >= KERNEL else FIRST_CHUNK
+            chunk = plan.take(limit)
             if chunk is None:
-                chunk = await plan.next(self._limit)
+                chunk = await plan.next(limit)
             self._sent += len(chunk)
             more = bool(chunk) and self._sent != length
             began = self.sending_since = time.monotonic()

@@ -1,11 +1,23 @@
 """The pump: order, endings, chunk sizes, clients that leave or take nothing."""
 
 import asyncio
+import itertools
 from typing import Any, cast
 
 import pytest
 
-from pyregistry.api.pump import BUFFERED, FIRST_LARGE, LARGE_CHUNK, MEMORY, SMALL_CHUNK, UNPROVEN, ClientGone, Pumps
+from pyregistry.api.pump import (
+    BUFFERED,
+    FIRST_CHUNK,
+    FIRST_LARGE,
+    KERNEL,
+    LARGE_CHUNK,
+    MEMORY,
+    SMALL_CHUNK,
+    UNPROVEN,
+    ClientGone,
+    Pumps,
+)
 from pyregistry.errors import Cause, Failure
 
 
@@ -78,9 +90,13 @@ async def test_whole_body_with_one_final_message(size: int, known: bool) -> None
 async def test_chunks_stay_small_until_the_client_has_proven_itself() -> None:
     plan = FakePlan(UNPROVEN + 8 * LARGE_CHUNK)
     await pumped(plan, Client())
-    proven = [limit for n, limit in enumerate(plan.limits) if n * SMALL_CHUNK > UNPROVEN]
-    assert {limit for n, limit in enumerate(plan.limits) if n * SMALL_CHUNK <= UNPROVEN} == {SMALL_CHUNK}
-    assert max(proven) == LARGE_CHUNK
+    begins = itertools.accumulate(plan.limits, initial=0)
+    for begin, limit in zip(begins, plan.limits, strict=False):
+        if begin < KERNEL:
+            assert limit == FIRST_CHUNK
+        elif begin <= UNPROVEN:
+            assert limit == SMALL_CHUNK
+    assert max(plan.limits) == LARGE_CHUNK
 
 
 async def test_failed_body_has_no_final_message() -> None:
