@@ -38,4 +38,5 @@ def test_first_byte_in_a_cold_storm(tmp_path: Path, benchmark: BenchmarkFixture)
         upstream_bytes_over_image=received / sum(layer.size for layer in made.layers),
         cpu_per_gb=round(usage.cpu / served * 1e9, 3),
     )
-    assert statistics.median(delays) < 0.05
+    if not benchmark.disabled:  # a smoke run shares the machine with others
+        assert statistics.median(delays) < 0.05

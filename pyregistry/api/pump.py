@@ -17,8 +17,8 @@ ONE_MESSAGE = 64 << 10
 #: Bytes that go to the kernel whatever the client does (the listener's TCP_NOTSENT_LOWAT is above), and their chunks.
 KERNEL = 192 << 10
 FIRST_CHUNK = 32 << 10
-#: Chunk of a client that has shown nothing yet, or was slow. The server holds some eight chunks and 128 KiB for a client
-#: that stalls (docs/design/0003-processes.md), which makes the 200 KiB that I9 allows.
+#: Chunk of a client that has shown nothing yet, or was slow. The server holds some eight of them and 128 KiB for one
+#: that stalls (docs/design/0003-processes.md), which keeps it below the 200 KiB that I9 allows.
 SMALL_CHUNK = 4 << 10
 #: Chunk of a client that has just proven that it reads.
 FIRST_LARGE = 64 << 10
