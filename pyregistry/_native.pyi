@@ -94,7 +94,7 @@ class Store:
     def pass_through(self, source: Source, digest: str) -> Plan:
         """The whole body straight from upstream, hashed, nothing stored; its last block waits for the right digest.
 
-        For use when storage is full (DESIGN.md section 6). `Plan.length` is known after `await plan.begin()`.
+        For use when storage is full: the exception in I2. `Plan.length` is known after `await plan.begin()`.
         """
 
     def lock(self, key: int) -> Awaitable[Lock]:

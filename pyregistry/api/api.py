@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pyregistry.store.content import Store
     from pyregistry.store.metadata import Metadata
     from pyregistry.store.target import Target
-    from pyregistry.telemetry.metrics import Metrics
+    from pyregistry.telemetry.metrics import Kind, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ _UNKNOWN = {
     Endpoint.BLOB: ErrorCode.BLOB_UNKNOWN,
     Endpoint.TAGS: ErrorCode.NAME_UNKNOWN,
 }
-_KINDS: dict[str, Any] = {"manifest": "manifest", "blob": "blob", "tags": "tags", "referrers": "referrers"}
+#: Routes whose answers are content of an upstream, which its metrics count.
+_KINDS: dict[str, Kind] = {"manifest": "manifest", "blob": "blob", "tags": "tags", "referrers": "referrers"}
 
 
 class Api:
@@ -143,7 +144,7 @@ class Api:
         if exchange.result is not Result.STALE:
             exchange.result = Result.ERROR
         if exchange.status:
-            # The response has begun: ending it without its final message is what tells the client (DESIGN.md 6).
+            # The response has begun: ending it without its final message is what tells the client (I4).
             log.warning("response of %s cut short after %d bytes: %s", exchange.reference, exchange.sent, error)
             return
         await send_error(exchange.send, exchange.method, self._error(exchange, error))

@@ -1,4 +1,4 @@
-"""GET and HEAD of blobs: whole, ranges, conditional (distribution spec, section Pulling blobs; RFC 9110 section 14)."""
+"""Blobs: pulled whole or in part, conditionally (distribution spec, Pulling blobs; RFC 9110 section 14), and deleted."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def get(api: Api, exchange: Exchange, request: Request, route: BlobRoute) 
 
 
 async def delete(api: Api, exchange: Exchange, _: Request, route: BlobRoute) -> None:
-    """DELETE: the repository no longer answers for the blob; its bytes go when nothing refers to them."""
+    """DELETE: the repository no longer answers for the blob; its bytes stay."""
     exchange.reference = route.digest
     target = api.hosted_target(exchange, route.name)
     if not await api.metadata.delete_blob(target.repository, route.digest):

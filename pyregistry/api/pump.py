@@ -1,4 +1,4 @@
-"""Sends a plan's bytes to a client: one executor of a body plan (DESIGN.md section 4)."""
+"""Sends a plan's bytes to a client: one executor of a body plan."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Pump:
     async def run(self, receive: Receive) -> int:
         """Pumps until the end."""
         self._task = asyncio.current_task()
-        # A client that left makes sends succeed silently: only receive() tells (measured, Q9).
+        # A client that left makes sends succeed silently: only receive() tells (measured).
         watcher = asyncio.ensure_future(self._watch(receive))
         try:
             await self._pump()

@@ -26,7 +26,7 @@ def command(
 ) -> None:
     """Remove a tag, a manifest with its tags, or a whole hosted repository. The server may run or not.
 
-    The bytes go when nothing refers to them any more.
+    The bytes stay on disk: what nothing refers to any more is not collected yet.
     """
     settled = loaded(config, storage__root=root)
     from pyregistry.cli.content import resolve  # noqa: PLC0415

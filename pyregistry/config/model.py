@@ -43,7 +43,7 @@ class HttpConfig(Section):
     )
     stall_timeout: Timeout = Field(
         default=timedelta(seconds=60),
-        description="A client that takes no byte of its response for this long is dropped.",
+        description="A client that takes no byte of its response, or sends none of its body, for this long is dropped.",
     )
     max_requests: Annotated[int, Field(ge=16)] = Field(
         default=8192, description="Requests one worker works on at once; more are answered 503 with Retry-After."
@@ -52,7 +52,9 @@ class HttpConfig(Section):
 
 class StorageConfig(Section):
     root: Path = Field(default=Path("data"), description="Folder that holds everything; a local file system.")
-    reserve: Size = Field(default=2 << 30, description="No fill begins with less than this free on the file system.")
+    reserve: Size = Field(
+        default=2 << 30, description="No fill and no upload goes on with less than this free on the file system."
+    )
     partial_expiry: Duration = Field(
         default=timedelta(days=2), description="Partials nobody asked for in this time are removed in the background."
     )

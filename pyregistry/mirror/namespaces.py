@@ -46,7 +46,7 @@ def configured_upstreams(mirror: MirrorConfig) -> dict[str, UpstreamConfig]:
             if "aliases" in added:
                 # What the user has named otherwise is his.
                 added["aliases"] = tuple(one for one in cast("Iterable[str]", added["aliases"]) if one not in taken)
-            upstream = upstream.model_copy(update=added)  # noqa: PLW2901
+            upstream = upstream.model_copy(update=added)  # noqa: PLW2901  the entry, made whole
         complete[name.lower()] = upstream
     return complete
 

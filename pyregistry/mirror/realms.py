@@ -1,4 +1,4 @@
-"""Which token realms may be asked, and which of them may see credentials (DESIGN.md I11, CVE-2026-33540)."""
+"""Which token realms may be asked, and which of them may see credentials (I11, CVE-2026-33540)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How long a failure answers the same question without asking again, in seconds (DESIGN.md I6).
+#: How long a failure answers the same question without asking again, in seconds (I6).
 FAILURE_SECONDS = 1.0
 #: As in the store: the longest that a limit holds, whatever upstream wishes.
 LONGEST_FAILURE = 3600.0

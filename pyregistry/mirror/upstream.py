@@ -105,7 +105,7 @@ class Upstream:
 
     @property
     def anonymous(self) -> bool:
-        """Whether we have no credentials to send: clients are then told 404 for a 401 or 403 (DESIGN.md section 6)."""
+        """Whether we have no credentials to send: clients are then told 404 for a 401 or 403."""
         return self._credentials.anonymous
 
     @property

@@ -7,7 +7,7 @@ How it joins with a user's `mirror.upstreams`:
   built-in host, gets every key it leaves out from here: `docker.io: {username: …, password_file: …}` is a whole entry.
   An entry with URLs elsewhere is taken as it is written: realms and the `library/` rule are the public host's.
 
-`realms` are hosts besides the upstream's own that may see its credentials (DESIGN.md I11): each line says whose.
+`realms` are hosts besides the upstream's own that may see its credentials (I11): each line says whose.
 """
 
 from __future__ import annotations

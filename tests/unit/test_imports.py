@@ -1,4 +1,4 @@
-"""Imports point one way (DESIGN.md section 5): `api -> access, policy, mirror -> store -> oci`.
+"""Imports point one way (CONTRIBUTING.md, section Layout): `api -> access, policy, mirror -> store -> oci`.
 
 Read from the source, so that imports for type checking and inside functions count too: they are dependencies as well.
 """
@@ -79,7 +79,7 @@ MODULES = [pytest.param(part, path, id=str(path.relative_to(PACKAGE))) for part,
 
 @pytest.mark.parametrize(("part", "path"), MODULES)
 def test_imports_point_one_way(part: str, path: Path) -> None:
-    assert part in ALLOWED or part in OUTERMOST, f"{part} has no place in the order of imports; see DESIGN.md section 5"
+    assert part in ALLOWED or part in OUTERMOST, f"{part} has no place in the order of imports; see CONTRIBUTING.md"
     names = {name for name in imports(path) if part not in DATA.get(name, ())}
     inner = {name.split(".")[1] for name in names if name.startswith("pyregistry.")}
     inner -= {part, "__version__"}
