@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pyregistry.api.paging import next_link, parse_page
+from pyregistry.api.paging import parse_page
 from pyregistry.api.respond import JSON_TYPE
 
 if TYPE_CHECKING:
@@ -21,12 +21,6 @@ PAGE = 1000
 
 async def answer(api: Api, exchange: Exchange, request: Request, _: CatalogRoute) -> None:
     """`/v2/_catalog`: names in lexical order, hosted and mirrored, as they are pulled by."""
-    page = parse_page(request).at_most(PAGE)
-    limit = page.n if page.n is not None else PAGE
-    names = await api.metadata.catalog(page.last, limit + 1)
-    headers = [JSON_TYPE]
-    if len(names) > limit:
-        names = names[:limit]
-        if names:
-            headers.append(next_link(request, names[-1], limit))
-    await api.held.send(exchange, 200, headers, orjson.dumps({"repositories": names}))
+    page = parse_page(request, PAGE)
+    names, links = page.cut(await api.metadata.catalog(page.last, page.wanted), request, str)
+    await api.held.send(exchange, 200, [JSON_TYPE, *links], orjson.dumps({"repositories": names}))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from pyregistry.api.errors import ApiError
@@ -11,36 +10,41 @@ from pyregistry.api.headers import link
 from pyregistry.oci.error_codes import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from pyregistry.api.asgi import Header
     from pyregistry.api.request import Request
 
 
-class Page(NamedTuple):
-    """What of a sorted list is asked for: at most `n` entries (None: all) after `last` (None: from the start)."""
+T = TypeVar("T")
 
-    n: int | None = None
+
+class Page(NamedTuple):
+    """What of a sorted list is asked for: at most `n` entries behind `last` (None: from the start)."""
+
+    n: int
     last: str | None = None
 
-    def at_most(self, limit: int) -> Page:
-        """The same page with no more than `limit` entries."""
-        return self if self.n is not None and self.n <= limit else Page(limit, self.last)
+    @property
+    def wanted(self) -> int:
+        """Entries to look for: one more than fit, which tells whether there is a next page."""
+        return self.n + 1
 
-    def cut(self, names: Sequence[str]) -> tuple[Sequence[str], str | None]:
-        """The page of `names`, which are sorted, and the `last` of the page after it (None: this is the end)."""
-        start = 0 if self.last is None else bisect_right(names, self.last)
-        if self.n is None:
-            return names[start:], None
-        page = names[start : start + self.n]
-        return page, page[-1] if page and start + self.n < len(names) else None
+    def cut(self, found: list[T], request: Request, name: Callable[[T], str]) -> tuple[list[T], list[Header]]:
+        """What of `wanted` entries fits, and the Link to the next page if there is one; `name`: what an entry is sorted
+        by.
+        """
+        page = found[: self.n]
+        more = len(found) > self.n and page
+        return page, [next_link(request, name(page[-1]), self.n)] if more else []
 
 
-def parse_page(request: Request) -> Page:
-    """`n` and `last` of a request. Raises ApiError PAGINATION_NUMBER_INVALID (400)."""
+def parse_page(request: Request, most: int) -> Page:
+    """`n`, which is no more than `most`, and `last` of a request. Raises ApiError PAGINATION_NUMBER_INVALID (400)."""
     if not request.query_string:
-        return Page()
-    return Page(_number(request.query("n")), request.query("last"))
+        return Page(most)
+    n = _number(request.query("n"))
+    return Page(most if n is None else min(n, most), request.query("last"))
 
 
 def next_link(request: Request, last: str, n: int) -> Header:

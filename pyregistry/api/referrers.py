@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pyregistry.api.paging import next_link, parse_page
+from pyregistry.api.paging import parse_page
 from pyregistry.api.respond import content_type
 from pyregistry.oci.media_types import OCI_INDEX
 
@@ -26,21 +26,17 @@ async def answer(api: Api, exchange: Exchange, request: Request, route: Referrer
     exchange.reference = route.digest
     target = api.target(exchange, route.name)
     wanted = request.query("artifactType") or None
-    page = parse_page(request).at_most(PAGE)
-    limit = page.n if page.n is not None else PAGE
+    page = parse_page(request, PAGE)
     listings = api.content(target).listings
-    found, exchange.result = await listings.referrers(target, route.digest, wanted, page.last, limit + 1)
+    found, exchange.result = await listings.referrers(target, route.digest, wanted, page.last, page.wanted)
+    referrers, links = page.cut(found, request, lambda descriptor: descriptor.digest)
     # Exactly this type: ggcr takes any other for a server without the API.
-    headers = [content_type(OCI_INDEX), *api.namespace(exchange)]
+    headers = [content_type(OCI_INDEX), *api.namespace(exchange), *links]
     if wanted:
         headers.append((b"oci-filters-applied", b"artifactType"))
-    if len(found) > limit:
-        found = found[:limit]
-        if found:
-            headers.append(next_link(request, found[-1].digest, limit))
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
-        "manifests": [descriptor.to_json() for descriptor in found],
+        "manifests": [descriptor.to_json() for descriptor in referrers],
     }
     await api.held.send(exchange, 200, headers, orjson.dumps(document))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pyregistry.api.paging import next_link, parse_page
+from pyregistry.api.paging import parse_page
 from pyregistry.api.respond import JSON_TYPE
 
 if TYPE_CHECKING:
@@ -22,13 +22,8 @@ PAGE = 10_000
 async def answer(api: Api, exchange: Exchange, request: Request, route: TagsRoute) -> None:
     """`/v2/<name>/tags/list`"""
     target = api.target(exchange, route.name)
-    page = parse_page(request).at_most(PAGE)
-    limit = page.n if page.n is not None else PAGE
-    # One more than asked for tells whether there is a next page.
-    tags, exchange.result = await api.content(target).listings.tags(target, page.last, limit + 1)
-    headers = [JSON_TYPE, *api.namespace(exchange)]
-    if len(tags) > limit:
-        tags = tags[:limit]
-        if tags:
-            headers.append(next_link(request, tags[-1], limit))
+    page = parse_page(request, PAGE)
+    found, exchange.result = await api.content(target).listings.tags(target, page.last, page.wanted)
+    tags, links = page.cut(found, request, str)
+    headers = [JSON_TYPE, *api.namespace(exchange), *links]
     await api.held.send(exchange, 200, headers, orjson.dumps({"name": route.name, "tags": tags}))
