@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from pyregistry.api.headers import retry_after
 from pyregistry.errors import Cause, Failure
 from pyregistry.oci.error_codes import ErrorCode
-from pyregistry.oci.manifests import ManifestError, UnsupportedManifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,13 +91,6 @@ def from_failure(
         # Nobody refused us: our own credentials cannot be had, and the message names their files and helpers.
         message = "the registry cannot prove to upstream who it is; its log says why"
     return ApiError(code or unknown, f"{what}: {message}", status=status, detail=detail, headers=headers)
-
-
-def from_upstream_manifest(error: ManifestError, *, what: str) -> ApiError:
-    """The answer where upstream's manifest cannot be served: 404 for Docker's schema 1, 502 for what is no manifest."""
-    if isinstance(error, UnsupportedManifest):
-        return ApiError(ErrorCode.MANIFEST_UNKNOWN, f"{what}: {error}")
-    return ApiError(ErrorCode.UNAVAILABLE, f"{what}: upstream sent no valid manifest: {error}", status=502)
 
 
 def bad_request(message: str) -> ApiError:

@@ -48,8 +48,7 @@ def resolve(config: Config, text: str) -> Named:
     """Raises ConfigError for what is no name, or leads nowhere."""
     try:
         image = parse_image(text)
-        name = image.repository if image.host is None else f"{image.host}/{image.repository}"
-        return Named(text, Namespaces(config).resolve(name, None), image)
+        return Named(text, Namespaces(config).resolve(image.name, None), image)
     except (InvalidReference, UnknownRegistry) as error:
         raise ConfigError(str(error)) from None
 

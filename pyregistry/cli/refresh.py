@@ -26,23 +26,14 @@ def command(
 
 async def _refresh(config: Config, image: str) -> str:
     from pyregistry.app import open_mirror  # noqa: PLC0415
+    from pyregistry.cli.content import resolve  # noqa: PLC0415
     from pyregistry.cli.survey import check_root  # noqa: PLC0415
     from pyregistry.config import ConfigError  # noqa: PLC0415
-    from pyregistry.mirror.namespaces import Namespaces, UnknownRegistry  # noqa: PLC0415
-    from pyregistry.oci.references import InvalidReference, parse_image  # noqa: PLC0415
 
-    try:
-        named = parse_image(image)
-    except InvalidReference as error:
-        raise ConfigError(str(error)) from None
-    if named.digest is not None:
+    named = resolve(config, image)
+    if named.image.digest is not None:
         raise ConfigError(f"{image}: a digest never changes; name a tag")
-    tag = named.tag or "latest"
-    try:
-        name = f"{named.host}/{named.repository}" if named.host else named.repository
-        target = Namespaces(config).resolve(name, None)
-    except UnknownRegistry as error:
-        raise ConfigError(str(error)) from None
+    target, tag = named.target, named.image.tag or "latest"
     if target.hosted:
         raise ConfigError(f"{image}: hosted here; there is no upstream to ask")
     check_root(config.storage.root)

@@ -88,7 +88,7 @@ def by_repository(entries: Sequence[Entry]) -> Mapping[str, tuple[Entry, ...]]:
         if entry.name is None:
             nameless.append(entry)
         else:
-            named.setdefault(_repository(entry.name), []).append(entry)
+            named.setdefault(entry.name.name, []).append(entry)
     if nameless:
         if len(named) != 1:
             raise InvalidLayout(f"{INDEX_FILE} does not say which repository {_called(nameless[0])} is of; name one")
@@ -113,10 +113,6 @@ def _image(text: str) -> ImageName:
         return parse_image(text)
     except InvalidReference as error:
         raise InvalidLayout(f"{INDEX_FILE}: {error}") from None
-
-
-def _repository(name: ImageName) -> str:
-    return name.repository if name.host is None else f"{name.host}/{name.repository}"
 
 
 def _called(entry: Entry) -> str:

@@ -12,8 +12,6 @@ DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 #: Of release candidates of OCI 1.1, never final; some registries still hold such manifests.
 OCI_ARTIFACT: Final = "application/vnd.oci.artifact.manifest.v1+json"
 
-OCI_EMPTY: Final = "application/vnd.oci.empty.v1+json"
-OCTET_STREAM: Final = "application/octet-stream"
 JSON: Final = "application/json"
 
 #: Docker's schema 1: its digest is not that of its bytes, and current clients refuse it. Answered 404.

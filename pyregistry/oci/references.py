@@ -50,8 +50,13 @@ class ImageName:
     tag: str | None = None
     digest: Digest | None = None
 
+    @property
+    def name(self) -> str:
+        """Without tag and digest: `HOST/REPOSITORY`, or the repository alone."""
+        return self.repository if self.host is None else f"{self.host}/{self.repository}"
+
     def __str__(self) -> str:
-        text = f"{self.host}/{self.repository}" if self.host is not None else self.repository
+        text = self.name
         if self.tag is not None:
             text += f":{self.tag}"
         if self.digest is not None:

@@ -100,11 +100,6 @@ class Metadata(Repositories, Checks, Tags, Referrers, Uploads, Blobs, Manifests,
         """Writes that failed in this process."""
         return self._writer.failures
 
-    @property
-    def writes_queued(self) -> int:
-        """Writes that wait in this process."""
-        return self._writer.queued
-
     def _finished(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:

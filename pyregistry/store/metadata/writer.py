@@ -124,11 +124,6 @@ class Writer:
         """Whether writes are taken."""
         return self._thread.is_alive() and not self._closed
 
-    @property
-    def queued(self) -> int:
-        """Writes that wait."""
-        return self._queue.qsize()
-
     def submit(self, work: Work[T], *, durable: bool = False, pages: int = 4) -> Write[T]:
         """Queues a write that changes about `pages` pages; if `durable`, its commit outlives power loss."""
         return self._put(Write(work, None, self._outcomes, durable=durable, pages=pages))

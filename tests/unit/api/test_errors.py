@@ -2,10 +2,9 @@
 
 import pytest
 
-from pyregistry.api.errors import CAUSE_TABLE, ApiError, bad_request, from_failure, from_upstream_manifest
+from pyregistry.api.errors import CAUSE_TABLE, ApiError, bad_request, from_failure
 from pyregistry.errors import Cause, Failure
 from pyregistry.oci.error_codes import ErrorCode
-from pyregistry.oci.manifests import InvalidManifest, UnsupportedManifest
 
 
 def answer(cause: Cause, *, anonymous: bool = True, retry_after: float | None = None) -> ApiError:
@@ -83,13 +82,6 @@ def test_where_our_credentials_are_is_not_told(anonymous: bool) -> None:
     assert "/srv" not in from_failure(failure, what="w", anonymous=anonymous).message
     refused = Failure(Cause.DENIED, "upstream answered 403", status=403)
     assert "403" in from_failure(refused, what="w", anonymous=anonymous).message
-
-
-def test_upstreams_manifests() -> None:
-    error = from_upstream_manifest(UnsupportedManifest("schema 1"), what="a:b")
-    assert (error.status, error.code, error.message) == (404, ErrorCode.MANIFEST_UNKNOWN, "a:b: schema 1")
-    error = from_upstream_manifest(InvalidManifest("no JSON"), what="a:b")
-    assert (error.status, error.code) == (502, ErrorCode.UNAVAILABLE)
 
 
 def test_defaults_come_from_the_code() -> None:
