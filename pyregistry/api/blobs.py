@@ -1,4 +1,4 @@
-"""Blobs: pulled whole or in part, conditionally (distribution spec, Pulling blobs; RFC 9110 section 14), and deleted."""
+"""Blobs: pulled whole or in part, conditionally (distribution spec, Pulling blobs; RFC 9110 section 14), deleted."""
 
 from __future__ import annotations
 
