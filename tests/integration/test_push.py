@@ -22,7 +22,8 @@ MIB = 1 << 20
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """A registry of its own, two workers, with one immutable tag pattern."""
     root = tmp_path_factory.mktemp("hosted") / "root"
-    with Serve(root, workers=2, policy={"immutable_tags": ["fixed/*:v*"]}, storage={"blob_limit": 8 * MIB}) as started:
+    storage = {"blob_limit": 8 * MIB, "chunk_min": 2 * MIB}
+    with Serve(root, workers=2, policy={"immutable_tags": ["fixed/*:v*"]}, storage=storage) as started:
         yield started
 
 
@@ -105,6 +106,16 @@ async def _streamed(server: Serve, target: str, data: bytes) -> Reply:
         headers = {"Transfer-Encoding": "chunked"}
         # The body is already framed: it goes as it is.
         return await connection.request(target, method="PATCH", headers=headers, body=coded, framed=True)
+
+
+def test_the_smallest_chunk_is_told_and_not_insisted_on(server: Serve) -> None:
+    blob = random_blob(1000, "small chunk")
+    begun = send(server, "POST", "team/small/blobs/uploads/")
+    assert begun.headers["oci-chunk-min-length"] == str(2 * MIB)
+    taken = send(server, "PATCH", begun.headers["location"], bytes(blob.data[:500]), Content_Range="0-499")
+    assert taken.status == 202
+    done = send(server, "PUT", f"{taken.headers['location']}?digest={blob.digest}", bytes(blob.data[500:]))
+    assert done.status == 201
 
 
 def test_out_of_order_chunk_is_told_where_to_go_on(server: Serve) -> None:
