@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Seconds for Retry-After where upstream did not say.
 DEFAULT_RETRY_AFTER: Final = 10.0
+#: The most of them for an outage: it may end sooner than upstream thinks.
+LONGEST_OUTAGE: Final = 60.0
 
 
 class ApiError(Exception):
@@ -83,6 +85,8 @@ def from_failure(
     if status in {429, 503}:
         wait = DEFAULT_RETRY_AFTER if failure.retry_after is None else failure.retry_after
         headers = ((b"retry-after", retry_after(wait)),)
+    elif status in {502, 504} and failure.retry_after is not None:
+        headers = ((b"retry-after", retry_after(min(failure.retry_after, LONGEST_OUTAGE))),)
     detail: dict[str, object] = {"cause": failure.cause.name}
     if failure.status is not None:
         detail["upstreamStatus"] = failure.status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,6 +74,13 @@ def _shown(seen: Survey) -> RenderableType:
         parts.append(_fills(seen))
     if seen.upstreams or (seen.facts and seen.facts.repositories):
         parts.append(_upstreams(seen))
+    for one in seen.troubles:
+        state = f"is not asked until {datetime.fromtimestamp(one.until):%H:%M:%S}" if one.until else "failed last"
+        parts.append(Text(f"{one.upstream} ({one.base}) {state}: {one.message}", style="yellow"))
+    for name, counted in seen.upstreams.items():
+        if counted.incomplete:
+            told = f"{name}: {counted.incomplete} manifests were served while blobs of them could not be had"
+            parts.append(Text(told, style="yellow"))
     return Group(*parts)
 
 

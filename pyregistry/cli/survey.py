@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyregistry.config import ConfigError
 from pyregistry.errors import Failure
+from pyregistry.mirror.trouble import troubles
 from pyregistry.store.content import fills
 from pyregistry.store.metadata.sqlite import DATABASE
 from pyregistry.store.metadata.totals import totals
 from pyregistry.telemetry import exposition
 
 if TYPE_CHECKING:
+    from pyregistry.mirror.trouble import Trouble
     from pyregistry.store.content import FillStatus
     from pyregistry.store.metadata import Totals
     from pyregistry.telemetry.exposition import UpstreamTotals
@@ -32,6 +34,8 @@ class Survey:
     trouble: str | None
     #: Since the last start of `serve`.
     upstreams: dict[str, UpstreamTotals]
+    #: Base URLs of upstreams that failed last, or limit us.
+    troubles: list[Trouble] = field(default_factory=list)
 
     @property
     def partial_bytes(self) -> int:
@@ -75,9 +79,22 @@ class Survey:
                     "saved_bytes": upstream.saved,
                     "upstream_requests": upstream.requests,
                     "quota_remaining": upstream.quota_remaining,
+                    "incomplete_manifests": upstream.incomplete,
                 }
                 for name, upstream in self.upstreams.items()
             },
+            "troubles": [
+                {
+                    "upstream": one.upstream,
+                    "url": one.base,
+                    "since": one.since,
+                    "failures": one.failures,
+                    "not_asked_until": one.until or None,
+                    "cause": one.cause.name.lower(),
+                    "message": one.message,
+                }
+                for one in self.troubles
+            ],
         }
 
 
@@ -102,7 +119,9 @@ def survey(root: Path) -> Survey:
         except Failure as failure:
             trouble = failure.message
     ordered = sorted(fills(str(root)), key=lambda fill: (not fill.owned, fill.digest))
-    return Survey(root, _server(root), ordered, facts, trouble, exposition.upstreams(root / "run"))
+    return Survey(
+        root, _server(root), ordered, facts, trouble, exposition.upstreams(root / "run"), troubles(root / "run")
+    )
 
 
 def _server(root: Path) -> int | None:

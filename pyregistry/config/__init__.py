@@ -2,6 +2,7 @@
 
 from pyregistry.config.loading import load, upstream_flags
 from pyregistry.config.model import (
+    BreakerConfig,
     Config,
     FillConfig,
     FreshnessConfig,
@@ -19,6 +20,7 @@ from pyregistry.config.problems import ConfigError
 from pyregistry.config.values import split_address
 
 __all__ = [
+    "BreakerConfig",
     "Config",
     "ConfigError",
     "FillConfig",

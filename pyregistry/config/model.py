@@ -91,6 +91,10 @@ class FreshnessConfig(Section):
         default=timedelta(seconds=5),
         description="A cached tag whose upstream has not answered by then is served stale.",
     )
+    on_missing: Literal["drop", "keep"] = Field(
+        default="drop",
+        description="A cached tag that upstream answers 404 for goes (`drop`), or is served on as stale (`keep`).",
+    )
 
 
 class TagFreshness(Section):
@@ -175,6 +179,18 @@ class FillConfig(Section):
     attempts: Annotated[int, Field(ge=1)] = Field(default=3, description="Runs without progress before a fill fails.")
 
 
+class BreakerConfig(Section):
+    """When an upstream that fails is left alone: then cached content is served stale, and the rest fails at once."""
+
+    failures: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="Failures in a row (no connection, no answer in time, 5xx) after which it is not asked."
+    )
+    pause: Timeout = Field(
+        default=timedelta(seconds=1), description="Time until it is probed; it doubles with every probe that fails."
+    )
+    longest_pause: Timeout = Field(default=timedelta(seconds=30), description="The longest time between two probes.")
+
+
 class MirrorConfig(Section):
     default: RegistryName | None = Field(
         default=None, description="Upstream of names without a registry host; unset: the first listed."
@@ -184,6 +200,7 @@ class MirrorConfig(Section):
     )
     freshness: FreshnessConfig = Field(default=FreshnessConfig(), description="How long answers about tags hold.")
     abandon: FillConfig = Field(default=FillConfig(), description="Fills nobody waits for.")
+    breaker: BreakerConfig = Field(default=BreakerConfig(), description="Upstreams that fail.")
 
     @field_validator("upstreams", mode="before")
     @classmethod

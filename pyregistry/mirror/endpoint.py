@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlsplit
 
 from pyregistry.errors import Cause, Failure
+from pyregistry.mirror.answers import refusal
+from pyregistry.mirror.body import Body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pyregistry._native import Answer, Client, Source
+    from pyregistry._native import Answer, Client
     from pyregistry.mirror.authorization import Authorization
+    from pyregistry.mirror.breaker import Breaker
 
-RequestKind = Literal["manifest", "blob", "tags", "referrers", "token"]
+RequestKind = Literal["manifest", "blob", "tags", "referrers", "token", "base"]
 
 #: Told of every answer's kind and status, 0 if none came. Bodies fetched through a `Source` are not among them: see
 #: `Source.statuses`.
@@ -29,10 +32,15 @@ LIMIT = 8 << 20
 #: Seconds for an answer that is no blob, redirects and all. A question is asked once at a time, over all repositories
 #: and workers: an upstream that sends a byte now and then would hold up everybody who has the same one.
 DEADLINE = 120.0
+#: The same for the question whether it is up.
+PROBE_DEADLINE = 30.0
 
 
 class Endpoint:
     """A base URL and how to be let in there."""
+
+    #: Set by whoever puts the two together, since a breaker probes through `probe`.
+    breaker: Breaker
 
     def __init__(
         self, upstream: str, base: str, client: Client, authorization: Authorization, on_request: OnRequest
@@ -61,8 +69,34 @@ class Endpoint:
     ) -> Answer:
         """The answer for `url` (of this base), about the repository `path`, whatever its status.
 
-        Raises Failure if there is none, or no token.
+        Raises Failure if there is none, or no token, and at once while the breaker is open.
         """
+        if (shut := self.breaker.refusal()) is not None:
+            raise shut
+        try:
+            answer = await self._request(kind, method, url, path, headers, limit=limit)
+        except Failure as failure:
+            self.breaker.failed(failure, url)
+            raise
+        if answer.status == 429 or answer.status >= 500:
+            self.breaker.failed(refusal(answer, f"{method} {url}"), url)
+        else:
+            self.breaker.answered()
+        return answer
+
+    async def probe(self) -> Failure | None:
+        """Asks whether the host is up at all: how it failed, None if it answers."""
+        try:
+            answer = await self._send("base", "GET", f"{self.base}/v2/", (), None, limit=LIMIT, deadline=PROBE_DEADLINE)
+        except Failure as failure:
+            return failure
+        if answer.status == 429 or (answer.status >= 500 and answer.status != 501):
+            return refusal(answer, self.where)
+        return None
+
+    async def _request(
+        self, kind: RequestKind, method: str, url: str, path: str, headers: Sequence[tuple[str, str]], *, limit: int
+    ) -> Answer:
         asked = time.time()
         authorization = await self._authorization.header(path)
         for _ in range(_MOST_SENT - 1):
@@ -87,9 +121,9 @@ class Endpoint:
             raise failure
         return better
 
-    def source(self, url: str, authorization: str | None) -> Source:
+    def body(self, url: str, authorization: str | None) -> Body:
         """A body at `url`, in its own encoding; nothing is sent yet."""
-        return self._client.source(url, _headers((), authorization))
+        return Body(self._client.source(url, _headers((), authorization)), url, self.breaker)
 
     async def _send(
         self,
@@ -100,13 +134,15 @@ class Endpoint:
         authorization: str | None,
         *,
         limit: int,
+        deadline: float | None = None,
     ) -> Answer:
+        deadline = deadline or DEADLINE
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(deadline):
                 answer = await self._client.request(method, url, _headers(headers, authorization), limit=limit)
         except TimeoutError:
             self._on_request(kind, 0)
-            raise Failure(Cause.TIMEOUT, f"{self.where} has not sent the whole answer within {DEADLINE:g} s") from None
+            raise Failure(Cause.TIMEOUT, f"{self.where} has not sent the whole answer within {deadline:g} s") from None
         except Failure as failure:
             self._on_request(kind, failure.status or 0)
             raise

@@ -16,8 +16,9 @@ from pyregistry.store.answers import Opened, Result
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyregistry._native import Fill, Source, Store
+    from pyregistry._native import Fill, Store
     from pyregistry.config import Config
+    from pyregistry.mirror.body import Body
     from pyregistry.mirror.single_flight import SingleFlight
     from pyregistry.mirror.upstream import Upstream
     from pyregistry.oci.digests import Digest
@@ -214,17 +215,19 @@ class Fetcher:
         base = fruitless = 0
         failure: Failure | None = None
         while True:
-            source = await upstream.blob_source(target.path, driver.digest, base_index=base, failure=failure)
+            body = await upstream.blob_body(target.path, driver.digest, base_index=base, failure=failure)
             frontier = fill.frontier
             driver.source = target.repository
             try:
-                outcome = await self._counted(fill, source, target.upstream)
+                outcome = await self._counted(fill, body, target.upstream)
             except Failure as error:
                 failure = error
                 if error.cause is Cause.DENIED:
                     continue  # the upstream raises it again if it knows nothing better to send
                 fruitless = fruitless + 1 if fill.frontier == frontier else 0
-                if not error.retryable or fruitless >= max(self._attempts, upstream.base_count):
+                # A limit is for one URL: its breaker is open now.
+                elsewhere = error.cause is Cause.RATE_LIMITED and upstream.refusal() is None
+                if not (error.retryable or elsewhere) or fruitless >= max(self._attempts, upstream.base_count):
                     raise
                 base += 1
                 continue
@@ -232,7 +235,10 @@ class Fetcher:
                 await self._committed(target, driver.digest)
             return
 
-    async def _counted(self, fill: Fill, source: Source, upstream: str) -> str:
+    async def _counted(self, fill: Fill, body: Body, upstream: str) -> str:
+        await body.begin()
+        source = body.source
+        failure: Failure | None = None
         run = asyncio.ensure_future(fill.run(source))
         metrics = self._metrics.upstream(upstream)
         counted = 0
@@ -243,8 +249,12 @@ class Fetcher:
                 metrics.received(received - counted)
                 counted = received
             return run.result()
+        except Failure as error:
+            failure = error
+            raise
         finally:
             run.cancel()
+            body.end(failure)
             metrics.received(source.received - counted)
             for status in source.statuses:
                 metrics.asked("blob", status)

@@ -32,6 +32,8 @@ class Freshness:
     stale_if_error: float
     stale_while_revalidate: float
     answer_within: float
+    #: A tag that upstream has no more is served all the same.
+    keep_missing: bool = False
     immutable: bool = False
 
     @classmethod
@@ -48,6 +50,7 @@ class Freshness:
             config.stale_if_error.total_seconds(),
             config.stale_while_revalidate.total_seconds(),
             config.answer_within.total_seconds(),
+            config.on_missing == "keep",
             immutable,
         )
 

@@ -95,12 +95,19 @@ class Listings:
             if latest is None or rules.of_found(time.time() - latest) is not Age.FRESH:
                 await ask()
 
+        upstream = self._upstreams[target.upstream]
+        if age is not Age.EXPIRED and upstream.refusal() is not None:
+            return Result.STALE
+        doubt = upstream.doubt()
         task = self._flights.task(f"{kind} {target.repository} {key}", once)
         if age is Age.REVALIDATE:
             return Result.HIT
+        if age is Age.STALE and doubt is not None:
+            return Result.STALE
         bound = rules.answer_within if age is Age.STALE else None
         done, _ = await asyncio.wait((task,), timeout=bound)
         if not done:
+            upstream.overdue(Failure(Cause.TIMEOUT, f"{target.upstream} has not answered within {bound:g} s"))
             return Result.STALE
         try:
             task.result()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
     from pyregistry.mirror.freshness import Freshness, FreshnessRules
+    from pyregistry.mirror.gaps import Gaps
     from pyregistry.mirror.single_flight import SingleFlight
     from pyregistry.mirror.upstream import FetchedManifest, Upstream
     from pyregistry.oci.digests import Digest
@@ -32,17 +33,24 @@ class Manifests:
     """Manifests of mirrored repositories, by tag and by digest."""
 
     def __init__(
-        self, metadata: Metadata, upstreams: Mapping[str, Upstream], flights: SingleFlight, rules: FreshnessRules
+        self,
+        metadata: Metadata,
+        upstreams: Mapping[str, Upstream],
+        flights: SingleFlight,
+        rules: FreshnessRules,
+        gaps: Gaps,
     ) -> None:
         self._metadata = metadata
         self._upstreams = upstreams
         self._flights = flights
         self._rules = rules
+        self._gaps = gaps
 
     async def by_digest(self, target: Target, digest: Digest) -> Found:
         """The manifest of a digest, if the repository's upstream has it there. Raises Failure."""
         known = await self._metadata.manifest(target.repository, digest)
         if known is not None:
+            await self._gaps.look(target, known)
             return Found(known, Result.HIT)
         missing = await self._metadata.checked(target.repository, "manifest", digest)
         if missing is not None and self._rules.of_list(target).of_missing(time.time() - missing) is Age.FRESH:
@@ -57,13 +65,17 @@ class Manifests:
         rules = self._rules.of_tag(target, tag)
         fact = await self._metadata.tag(target.repository, tag)
         age = _age(fact, rules)
-        if fact is not None and not fact.found and age is Age.FRESH:
-            raise _not_found(target, tag)
         known = None
-        if fact is not None and fact.digest is not None and fact.stored and age is not Age.EXPIRED:
-            known = await self._metadata.manifest(target.repository, fact.digest)
+        if fact is not None and fact.digest is not None and fact.stored:
+            usable = age is not Age.EXPIRED if fact.found else rules.keep_missing
+            known = await self._metadata.manifest(target.repository, fact.digest) if usable else None
+        if fact is not None and not fact.found and age is Age.FRESH:
+            if known is None:
+                raise _not_found(target, tag)
+            return Found(known, Result.STALE, _not_found(target, tag))
         if known is None:
             return Found(await self._ask(target, tag), Result.MISS)
+        await self._gaps.look(target, known)
         if age is Age.FRESH:
             return Found(known, Result.HIT)
         return await self._revalidated(target, tag, known, age, rules)
@@ -75,20 +87,29 @@ class Manifests:
 
     async def _revalidated(self, target: Target, tag: str, known: ManifestFact, age: Age, rules: Freshness) -> Found:
         """A known tag past its freshness: upstream has its chance, in the background or for `answer_within`."""
+        upstream = self._upstreams[target.upstream]
+        refused = upstream.refusal()
+        if refused is not None:
+            return Found(known, Result.STALE, refused)
+        doubt = upstream.doubt()
         question = asyncio.ensure_future(self._ask(target, tag))
         question.add_done_callback(_retrieve)
         if age is Age.REVALIDATE:
             return Found(known, Result.HIT)
+        if doubt is not None:
+            # The answer tells whether it has recovered; nobody waits for it who need not.
+            return Found(known, Result.STALE, doubt)
         done, _ = await asyncio.wait((question,), timeout=rules.answer_within)
         if not done:
             failure = Failure(Cause.TIMEOUT, f"{target.upstream} has not answered within {rules.answer_within:g} s")
+            upstream.overdue(failure)
             return Found(known, Result.STALE, failure)
         error = question.exception()
         if error is None:
             answer = question.result()
             return Found(answer, Result.HIT if answer.digest == known.digest else Result.MISS)
-        # A confirmed 404 takes the tag away; an outage, a limit or a refusal (401, 403) never does.
-        if not isinstance(error, Failure) or error.cause is Cause.NOT_FOUND:
+        # A confirmed 404 takes the tag away, by policy; an outage, a limit or a refusal (401, 403) never does.
+        if not isinstance(error, Failure) or (error.cause is Cause.NOT_FOUND and not rules.keep_missing):
             raise error
         return Found(known, Result.STALE, error)
 
@@ -97,8 +118,9 @@ class Manifests:
 
     async def _resolve(self, target: Target, tag: str) -> ManifestFact:
         """One upstream HEAD, and a GET by digest where the tag moved. Another worker may have asked while we waited."""
+        rules = self._rules.of_tag(target, tag)
         fact = await self._metadata.tag(target.repository, tag)
-        if fact is not None and _age(fact, self._rules.of_tag(target, tag)) is Age.FRESH:
+        if fact is not None and _age(fact, rules) is Age.FRESH:
             if not fact.found:
                 raise _not_found(target, tag)
             known = await self._metadata.manifest(target.repository, fact.digest or "")
@@ -121,8 +143,9 @@ class Manifests:
             return known
         except Failure as failure:
             if failure.cause is Cause.NOT_FOUND:
+                drop = not rules.keep_missing
                 await self._kept(
-                    self._metadata.tag_missing(target.repository, tag, now, drop=True, upstream=target.upstream)
+                    self._metadata.tag_missing(target.repository, tag, now, drop=drop, upstream=target.upstream)
                 )
             raise
 

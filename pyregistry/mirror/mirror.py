@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyregistry.mirror.fetcher import Fetcher
 from pyregistry.mirror.freshness import FreshnessRules
+from pyregistry.mirror.gaps import Gaps
 from pyregistry.mirror.listings import Listings
 from pyregistry.mirror.manifests import Manifests
 from pyregistry.mirror.namespaces import Namespaces
@@ -46,13 +47,16 @@ class Mirror:
                 store=store,
                 run_dir=run_dir,
                 on_request=metrics.upstream(name).asked,
+                breaker=config.mirror.breaker,
                 on_quota=metrics.upstream(name).quota,
+                on_breakers=metrics.upstream(name).breakers,
             )
             for name, upstream in self.namespaces.upstreams.items()
         }
         self._flights = SingleFlight(store, shared_secret(run_dir))
         rules = FreshnessRules(config.mirror.freshness, self.namespaces.upstreams, immutable)
-        self.manifests = Manifests(metadata, self.upstreams, self._flights, rules)
+        gaps = Gaps(metadata, self.upstreams, lambda name: metrics.upstream(name).incomplete())
+        self.manifests = Manifests(metadata, self.upstreams, self._flights, rules, gaps)
         self.listings = Listings(metadata, self.upstreams, self._flights, rules)
         self.blobs = Fetcher(
             store=store,

@@ -11,7 +11,8 @@ from pyregistry.store.answers import Opened, Result
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyregistry._native import Plan, Source, Store
+    from pyregistry._native import Plan, Store
+    from pyregistry.mirror.body import Body
     from pyregistry.mirror.upstream import Upstream
     from pyregistry.oci.digests import Digest
     from pyregistry.store.target import Target
@@ -40,39 +41,43 @@ class PassThrough:
             )
         await self._places.acquire()
         try:
-            source, plan = await self._begun(target, digest)
+            body, plan = await self._begun(target, digest)
         except BaseException:
             self._places.release()
             raise
 
         def then() -> None:
             self._places.release()
-            self._count(source, target.upstream)
+            self._end(body, None, target.upstream)
 
         return Opened(Result.MISS, None, plan, then)
 
-    async def _begun(self, target: Target, digest: Digest) -> tuple[Source, Plan]:
+    async def _begun(self, target: Target, digest: Digest) -> tuple[Body, Plan]:
         """From the first of the upstream's URLs that gives it."""
         upstream = self._upstreams[target.upstream]
         base = 0
         failure: Failure | None = None
         while True:
-            source = await upstream.blob_source(target.path, digest, base_index=base, failure=failure)
-            plan = self._store.pass_through(source, digest)
+            body = await upstream.blob_body(target.path, digest, base_index=base, failure=failure)
+            plan = self._store.pass_through(body.source, digest)
+            await body.begin()
             try:
                 await plan.begin()
             except Failure as error:
-                self._count(source, target.upstream)
+                self._end(body, error, target.upstream)
                 failure = error
                 if error.cause is Cause.DENIED:
                     continue  # the upstream raises it again if it knows nothing better to send
                 base += 1
-                if not error.retryable or base >= upstream.base_count:
+                elsewhere = error.cause is Cause.RATE_LIMITED and upstream.refusal() is None
+                if not (error.retryable or elsewhere) or base >= upstream.base_count:
                     raise
             else:
-                return source, plan
+                return body, plan
 
-    def _count(self, source: Source, upstream: str) -> None:
+    def _end(self, body: Body, failure: Failure | None, upstream: str) -> None:
+        body.end(failure)
+        source = body.source
         metrics = self._metrics.upstream(upstream)
         metrics.received(source.received)
         for status in source.statuses:

@@ -13,7 +13,7 @@ from pyregistry.errors import Cause, Failure
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from pyregistry._native import Store
+    from pyregistry._native import Lock, Store
 
 T = TypeVar("T")
 
@@ -58,9 +58,12 @@ class SingleFlight:
     @asynccontextmanager
     async def exclusive(self, key: str) -> AsyncIterator[None]:
         """Holds `key` among all processes. Nest only from the narrower question to the wider one (tag, then digest)."""
-        hashed = hashlib.blake2b(key.encode(), digest_size=8, key=self._secret).digest()
-        with await self._store.lock(int.from_bytes(hashed) >> 1):
+        with await self._store.lock(self._hashed(key)):
             yield
+
+    def try_exclusive(self, key: str) -> Lock | None:
+        """Holds `key` among all processes, unless somebody does."""
+        return self._store.try_lock(self._hashed(key))
 
     def failed(self, key: str) -> Failure | None:
         """The failure that still answers `key`."""
@@ -78,6 +81,9 @@ class SingleFlight:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _hashed(self, key: str) -> int:
+        return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8, key=self._secret).digest()) >> 1
 
     async def _run(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
         failure = self.failed(key)

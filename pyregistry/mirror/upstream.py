@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pyregistry import __version__
 from pyregistry._native import Client
+from pyregistry.config import BreakerConfig
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.answers import parse_size, parse_total, refusal
 from pyregistry.mirror.authorization import Authorization
+from pyregistry.mirror.breaker import Breaker, BreakerRules
 from pyregistry.mirror.credentials import Credentials
 from pyregistry.mirror.endpoint import Endpoint
 from pyregistry.mirror.pages import list_referrers, list_tags
@@ -25,6 +27,7 @@ from pyregistry.mirror.single_flight import SingleFlight
 from pyregistry.mirror.token_files import TokenFiles
 from pyregistry.mirror.token_realm import TokenRealm
 from pyregistry.mirror.tokens import Tokens
+from pyregistry.mirror.trouble import TroubleFile
 from pyregistry.oci.digests import InvalidDigest, parse_digest
 from pyregistry.oci.media_types import MANIFEST_ACCEPT, essence
 
@@ -32,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from pyregistry._native import Answer, Source, Store
+    from pyregistry._native import Answer, Store
     from pyregistry.config import UpstreamConfig
+    from pyregistry.mirror.body import Body
     from pyregistry.mirror.endpoint import OnRequest
     from pyregistry.mirror.quota import Quota
     from pyregistry.oci.descriptors import Descriptor
@@ -42,7 +46,7 @@ T = TypeVar("T")
 
 _ACCEPT = tuple(("accept", media_type) for media_type in MANIFEST_ACCEPT)
 #: Failures of one base URL after which the next is asked.
-_ELSEWHERE = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT, Cause.PROTOCOL})
+_ELSEWHERE = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT, Cause.PROTOCOL, Cause.RATE_LIMITED})
 #: Bodies under way whose authorization is remembered; above it the oldest are forgotten.
 _MOST_BODIES = 4096
 #: Largest answer to a one-byte range that is read: room for an error's body.
@@ -78,13 +82,16 @@ class Upstream:
         store: Store,
         run_dir: Path,
         on_request: OnRequest | None = None,
+        breaker: BreakerConfig | None = None,
         on_quota: Callable[[int], None] | None = None,
+        on_breakers: Callable[[int], None] | None = None,
     ) -> None:
         """`store` gives the locks that make a token's fetch one over all workers, `run_dir` (`<root>/run`) the place to
-        share it; `on_quota` is told of the pulls left. Nothing is sent yet. ValueError names an unreadable `ca_file` or
-        client certificate."""
+        share it; `on_quota` is told of the pulls left, `on_breakers` of the base URLs that are not asked. Nothing is
+        sent yet. ValueError names an unreadable `ca_file` or client certificate."""
         self.name = name
         self._on_quota = on_quota
+        self._on_breakers = on_breakers
         self._quota: Quota | None = None
         self._credentials = Credentials(config)
         self._flights = SingleFlight(store, shared_secret(run_dir))
@@ -101,6 +108,10 @@ class Upstream:
             )
             for base in config.bases
         ]
+        rules = BreakerRules.of(breaker or BreakerConfig())
+        for endpoint in self._endpoints:
+            endpoint.breaker = self._breaker(endpoint, rules, run_dir)
+        self._changed()
         self._sent: dict[tuple[int, str, str], tuple[str | None, float]] = {}
 
     @property
@@ -115,8 +126,30 @@ class Upstream:
 
     @property
     def base_count(self) -> int:
-        """Number of base URLs; `blob_source` takes an index below it (higher ones wrap around)."""
+        """Number of base URLs; `blob_body` takes an index below it (higher ones wrap around)."""
         return len(self._endpoints)
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether none of its base URLs is asked now."""
+        return all(endpoint.breaker.is_open for endpoint in self._endpoints)
+
+    def refusal(self) -> Failure | None:
+        """Why none of its base URLs is asked now; None: ask."""
+        refused: Failure | None = None
+        for endpoint in self._endpoints:
+            refused = endpoint.breaker.refusal()
+            if refused is None:
+                return None
+        return refused
+
+    def doubt(self) -> Failure | None:
+        """Why an answer is not to be waited for where there is another: the last request failed, or is overdue."""
+        return self._next().breaker.doubt()
+
+    def overdue(self, failure: Failure) -> None:
+        """A request has taken longer than its client would wait."""
+        self._next().breaker.overdue(failure)
 
     async def head_manifest(self, path: str, reference: str) -> ManifestHead:
         """What upstream says of a manifest without sending it (Docker Hub does not count it as a pull)."""
@@ -168,22 +201,21 @@ class Upstream:
 
         return await self._in_turn(ask)
 
-    async def blob_source(
-        self, path: str, digest: str, *, base_index: int = 0, failure: Failure | None = None
-    ) -> Source:
-        """A source for the blob's body at one base URL, with the authorization known so far; nothing is asked yet.
+    async def blob_body(self, path: str, digest: str, *, base_index: int = 0, failure: Failure | None = None) -> Body:
+        """The blob's body at one base URL, with the authorization known so far; nothing is asked yet.
 
         After a run that ended with DENIED call it again with that `failure`: if its challenge can be met with something
-        better than what was sent, the new source carries it; else the failure is raised again. So a driver needs no
-        count of its own for denials. After UNREACHABLE, TIMEOUT or UPSTREAM call it with the next `base_index`.
+        better than what was sent, the new body carries it; else the failure is raised again. So a driver needs no
+        count of its own for denials. After UNREACHABLE, TIMEOUT or UPSTREAM call it with the next `base_index`. Base
+        URLs whose breaker is open are passed over; raises Failure if all are.
         """
-        index = base_index % len(self._endpoints)
+        if failure is not None and failure.cause is Cause.DENIED and failure.challenge is None:
+            raise failure
+        index = self._not_refused(base_index)
         endpoint = self._endpoints[index]
         body = (index, path, digest)
         asked = time()
         if failure is not None and failure.cause is Cause.DENIED:
-            if failure.challenge is None:
-                raise failure
             authorization = await endpoint.authorize(path, failure, *self._sent.get(body, (None, 0.0)))
         else:
             authorization = await endpoint.authorize(path)
@@ -191,7 +223,7 @@ class Upstream:
         self._sent[body] = (authorization, asked)
         if len(self._sent) > _MOST_BODIES:
             del self._sent[next(iter(self._sent))]
-        return endpoint.source(endpoint.url(path, f"blobs/{digest}"), authorization)
+        return endpoint.body(endpoint.url(path, f"blobs/{digest}"), authorization)
 
     async def tags(self, path: str) -> list[str]:
         """All tags, over all pages, in the order upstream tells them."""
@@ -202,8 +234,39 @@ class Upstream:
         return await self._in_turn(lambda endpoint: list_referrers(endpoint, path, digest))
 
     async def close(self) -> None:
-        """Ends background work (token renewals)."""
+        """Ends background work (token renewals, probes)."""
         await self._flights.close()
+        for endpoint in self._endpoints:
+            await endpoint.breaker.close()
+
+    def _breaker(self, endpoint: Endpoint, rules: BreakerRules, run_dir: Path) -> Breaker:
+        return Breaker(
+            self.name,
+            endpoint.base,
+            rules,
+            file=TroubleFile(run_dir, self.name, endpoint.base),
+            lock=lambda: self._flights.try_exclusive(f"breaker {self.name} {endpoint.base}"),
+            probe=endpoint.probe,
+            on_change=self._changed,
+        )
+
+    def _changed(self) -> None:
+        if self._on_breakers is not None:
+            self._on_breakers(sum(endpoint.breaker.is_open for endpoint in self._endpoints))
+
+    def _next(self) -> Endpoint:
+        """The base URL that the next request goes to first."""
+        return next((one for one in self._endpoints if not one.breaker.is_open), self._endpoints[0])
+
+    def _not_refused(self, base_index: int) -> int:
+        refused: Failure | None = None
+        for step in range(len(self._endpoints)):
+            index = (base_index + step) % len(self._endpoints)
+            refused = self._endpoints[index].breaker.refusal()
+            if refused is None:
+                return index
+        assert refused is not None
+        raise refused
 
     async def _in_turn(self, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
         """Asks one base URL after the other while they are down; the last failure is raised."""

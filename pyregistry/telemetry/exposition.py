@@ -26,6 +26,8 @@ class UpstreamTotals:
     received: int = 0
     served: int = 0
     quota_remaining: int | None = None
+    #: Manifests served although blobs of them were missing.
+    incomplete: int = 0
 
     @property
     def answered(self) -> int:
@@ -79,6 +81,8 @@ def upstreams(directory: Path) -> dict[str, UpstreamTotals]:
                     upstream.received += value
                 case "pyregistry_mirror_served_bytes":
                     upstream.served += value
+                case "pyregistry_mirror_incomplete_manifests":
+                    upstream.incomplete += value
                 case "pyregistry_mirror_upstream_quota_remaining":
                     upstream.quota_remaining = value
     return dict(sorted(totals.items()))

@@ -61,6 +61,7 @@ class UpstreamMetrics:
         self._asked: dict[tuple[UpstreamKind, int], Counter] = {}
         self._received = metrics.upstream_bytes.labels(name)
         self._served = metrics.served_bytes.labels(name)
+        self._incomplete = metrics.incomplete.labels(name)
 
     def request(self, kind: Kind, result: Result) -> None:
         """A client's request for something of this upstream was answered."""
@@ -89,6 +90,14 @@ class UpstreamMetrics:
         """What the upstream last said is left of its pull limit."""
         # Made on first use: an upstream that never names a limit has no such series, rather than one that says 0.
         self._metrics.quota_remaining.labels(self._name).set(remaining)
+
+    def breakers(self, count: int) -> None:
+        """So many of its base URLs are not asked now."""
+        self._metrics.breaker_open.labels(self._name).set(count)
+
+    def incomplete(self) -> None:
+        """A manifest was served although blobs of it are missing and the upstream is not asked."""
+        self._incomplete.inc()
 
 
 class Metrics:
@@ -154,6 +163,20 @@ class Metrics:
             registry=registry,
             # All workers share one quota, and what upstream said last holds, even if a dead worker heard it.
             multiprocess_mode="mostrecent",
+        )
+        self.breaker_open = Gauge(
+            "pyregistry_mirror_breaker_open",
+            "Base URLs that are not asked now, since they failed or limit us.",
+            ("upstream",),
+            registry=registry,
+            # Workers share the state; who changes it says so.
+            multiprocess_mode="mostrecent",
+        )
+        self.incomplete = Counter(
+            "pyregistry_mirror_incomplete_manifests_total",
+            "Manifests served while blobs of them were missing and the upstream was not asked.",
+            ("upstream",),
+            registry=registry,
         )
         self.worker_restarts = Counter(
             "pyregistry_worker_restarts_total", "Workers started again after they died.", ("slot",), registry=registry

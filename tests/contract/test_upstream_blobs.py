@@ -46,8 +46,8 @@ async def fill(store: Store, up: Upstream, digest: str, path: str = "app", base_
     failure: Failure | None = None
     while True:
         try:
-            source = await up.blob_source(path, digest, base_index=base_index, failure=failure)
-            assert await owned.run(source) == "committed"
+            body = await up.blob_body(path, digest, base_index=base_index, failure=failure)
+            assert await owned.run(body.source) == "committed"
             break
         except Failure as error:
             if error is failure or error.cause is not Cause.DENIED:
@@ -203,7 +203,7 @@ async def test_a_body_that_is_denied_ends(make: Make, upstream: Scripted, layer:
 async def test_a_denial_without_a_challenge_is_final(make: Make, layer: Blob) -> None:
     refused = Failure(Cause.DENIED, "no", status=403)
     with pytest.raises(Failure) as caught:
-        await make().blob_source("app", layer.digest, failure=refused)
+        await make().blob_body("app", layer.digest, failure=refused)
     assert caught.value is refused
 
 

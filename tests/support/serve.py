@@ -61,11 +61,11 @@ class Serve:
         folder = Path(self._folder.name)
         self._log = folder / "log"
         self.config = _merged(self._defaults(upstreams or {}, workers), config)
-        self._config_file = folder / "config.yaml"
-        self._config_file.write_text(yaml.safe_dump(self.config))
+        self.config_file = folder / "config.yaml"
+        self.rewrite_config()
         self._notify_path = folder / "notify"
         self._environment = {**quiet_environment(), **(environment or {}), "NOTIFY_SOCKET": str(self._notify_path)}
-        self._command = [*program, "--config", str(self._config_file), *arguments]
+        self._command = [*program, "--config", str(self.config_file), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
 
     def _defaults(self, upstreams: Mapping[str, str | Mapping[str, Any]], workers: int) -> dict[str, Any]:
@@ -81,6 +81,10 @@ class Serve:
             "metrics": {"listen": self.metrics_url.removeprefix("http://")},
             "log": {"level": "info", "format": "json"},
         }
+
+    def rewrite_config(self) -> None:
+        """Writes `config` as it is now, for the next start."""
+        self.config_file.write_text(yaml.safe_dump(self.config))
 
     def start(self) -> Self:
         """Starts it (again: the same port, root and log) and waits until it is ready."""

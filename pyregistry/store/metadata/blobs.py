@@ -10,7 +10,7 @@ from pyregistry.store.metadata.base import Facts
 from pyregistry.store.metadata.facts import BlobFact
 from pyregistry.store.metadata.repositories import hosted_id, kind_of, known_id, mirrored_id, named
 from pyregistry.store.metadata.sqlite import Statement, upsert
-from pyregistry.store.metadata.tables import blob, repository, repository_blob
+from pyregistry.store.metadata.tables import blob, manifest_reference, repository, repository_blob
 from pyregistry.store.metadata.uploads import END_UPLOAD
 
 if TYPE_CHECKING:
@@ -34,6 +34,15 @@ BLOB = Statement(
     .outerjoin(blob, blob.c.digest == bindparam("digest"))
 )
 COMMITTED = Statement(select(blob.c.size).where(blob.c.digest == bindparam("digest")))
+MISSING_BLOBS = Statement(
+    select(manifest_reference.c.target_digest)
+    .outerjoin(blob, blob.c.digest == manifest_reference.c.target_digest)
+    .where(
+        manifest_reference.c.manifest_digest == bindparam("digest"),
+        manifest_reference.c.kind == "blob",
+        blob.c.digest.is_(None),
+    )
+)
 RECORD_BLOB = Statement(upsert(blob, ["size", "committed_at"]))
 FORGET_BLOB = Statement(delete(blob).where(blob.c.digest == bindparam("of_digest")))
 
@@ -89,6 +98,10 @@ class Blobs(Facts):
         row = self._one(BLOB, {"repository": repository, "repository_kind": kind_of(hosted), "digest": digest})
         assert row is not None
         return BlobFact(row[0] is not None, row[2], row[1])
+
+    async def missing_blobs(self, manifest: str) -> list[str]:
+        """Blobs that a stored manifest lists and that are not committed here, foreign layers left out."""
+        return [row[0] for row in self._all(MISSING_BLOBS, {"digest": manifest})]
 
     async def known_blobs(self, digests: Iterable[str]) -> set[str]:
         """Those of `digests` that have a row. For who cleans: some hundreds at a time, 2 µs each."""

@@ -50,10 +50,13 @@ def test_refused_credentials_are_denied_not_asked_for() -> None:
 
 @pytest.mark.parametrize("cause", list(Cause))
 def test_who_shall_wait_is_told_how_long(cause: Cause) -> None:
-    waits = answer(cause, retry_after=7.5).headers
-    assert waits == (
-        ((b"retry-after", b"8"),) if cause in {Cause.RATE_LIMITED, Cause.STORAGE_FULL, Cause.INTERRUPTED} else ()
-    )
+    made = answer(cause, retry_after=7.5)
+    assert made.headers == (((b"retry-after", b"8"),) if made.status in {429, 502, 503, 504} else ())
+
+
+def test_an_outage_is_not_believed_to_last_for_hours() -> None:
+    assert answer(Cause.UPSTREAM, retry_after=86_400).headers == ((b"retry-after", b"60"),)
+    assert answer(Cause.UPSTREAM).headers == ()
 
 
 def test_wait_has_a_default() -> None:

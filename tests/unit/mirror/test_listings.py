@@ -29,6 +29,12 @@ class Upstream:
         self.found: list[Descriptor] = []
         self.asked = 0
 
+    def refusal(self) -> None:
+        """It is asked."""
+
+    def doubt(self) -> None:
+        """It answers."""
+
     async def referrers(self, path: str, subject: str) -> list[Descriptor]:
         self.asked += 1
         return self.found
