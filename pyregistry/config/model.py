@@ -148,6 +148,12 @@ class UpstreamConfig(Section):
         default=None, description="Instead of `mirror.freshness` for this upstream."
     )
     tags: tuple[TagFreshness, ...] = Field(default=(), description="Freshness by tag pattern.")
+    max_requests: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None, description="Requests to it at once, bodies included, over all workers; unset: no limit."
+    )
+    requests_per_second: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Requests to it in a second, over all workers; unset: no limit."
+    )
 
     @model_validator(mode="after")
     def _one_way_to_reach_it(self) -> UpstreamConfig:

@@ -5,24 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyregistry._native import Source
+    from pyregistry._native import Lock, Source
     from pyregistry.errors import Failure
     from pyregistry.mirror.breaker import Breaker
+    from pyregistry.mirror.limits import Limits
 
 
 class Body:
     """Nothing is sent before `begin`; exactly one `end` follows it."""
 
-    def __init__(self, source: Source, url: str, breaker: Breaker) -> None:
+    def __init__(self, source: Source, url: str, breaker: Breaker, limits: Limits) -> None:
         self.source = source
         self._url = url
         self._breaker = breaker
+        self._limits = limits
+        self._place: Lock | None = None
 
     async def begin(self) -> None:
-        """Waits until it may be asked for."""
+        """Waits until it may be asked for. Raises Failure; then there is nothing to end."""
+        self._place = await self._limits.take()
+        refused = self._breaker.refusal()
+        if refused is not None:
+            self._limits.give(self._place)
+            raise refused
 
     def end(self, failure: Failure | None = None) -> None:
         """It has been asked for, or `failure` came of it; what breaks in the middle is no sign of an outage."""
+        self._limits.give(self._place)
+        self._place = None
         if self.source.received:
             self._breaker.answered()
         elif failure is not None:

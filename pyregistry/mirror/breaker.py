@@ -107,6 +107,12 @@ class Breaker:
             retry_after=max(wait, 1.0),
         )
 
+    def check(self) -> None:
+        """Raises why it is not asked now."""
+        refused = self.refusal()
+        if refused is not None:
+            raise refused
+
     def answered(self) -> None:
         """It gave an answer that is no failure of its own."""
         trouble = self._file.read()

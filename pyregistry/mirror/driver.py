@@ -21,6 +21,8 @@ class Driver:
         #: The repository whose upstream began the fill from byte 0 here; None: another process did, or a partial was
         #: there.
         self.began: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        #: A client waits for it, and not only background work.
+        self.joined = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
     def begin(self, repository: str | None) -> None:

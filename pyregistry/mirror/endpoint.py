@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyregistry._native import Answer, Client
     from pyregistry.mirror.authorization import Authorization
     from pyregistry.mirror.breaker import Breaker
+    from pyregistry.mirror.limits import Limits
 
 RequestKind = Literal["manifest", "blob", "tags", "referrers", "token", "base"]
 
@@ -43,7 +44,14 @@ class Endpoint:
     breaker: Breaker
 
     def __init__(
-        self, upstream: str, base: str, client: Client, authorization: Authorization, on_request: OnRequest
+        self,
+        upstream: str,
+        base: str,
+        client: Client,
+        authorization: Authorization,
+        *,
+        limits: Limits,
+        on_request: OnRequest,
     ) -> None:
         self.base = base
         #: For messages: which upstream, and where.
@@ -51,6 +59,7 @@ class Endpoint:
         self.blob_head = True
         self._client = client
         self._authorization = authorization
+        self._limits = limits
         self._on_request = on_request
 
     def url(self, path: str, what: str) -> str:
@@ -71,13 +80,14 @@ class Endpoint:
 
         Raises Failure if there is none, or no token, and at once while the breaker is open.
         """
-        if (shut := self.breaker.refusal()) is not None:
-            raise shut
-        try:
-            answer = await self._request(kind, method, url, path, headers, limit=limit)
-        except Failure as failure:
-            self.breaker.failed(failure, url)
-            raise
+        self.breaker.check()
+        async with self._limits.place():
+            self.breaker.check()  # it may have opened while we waited
+            try:
+                answer = await self._request(kind, method, url, path, headers, limit=limit)
+            except Failure as failure:
+                self.breaker.failed(failure, url)
+                raise
         if answer.status == 429 or answer.status >= 500:
             self.breaker.failed(refusal(answer, f"{method} {url}"), url)
         else:
@@ -123,7 +133,7 @@ class Endpoint:
 
     def body(self, url: str, authorization: str | None) -> Body:
         """A body at `url`, in its own encoding; nothing is sent yet."""
-        return Body(self._client.source(url, _headers((), authorization)), url, self.breaker)
+        return Body(self._client.source(url, _headers((), authorization)), url, self.breaker, self._limits)
 
     async def _send(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.blame import concerns, marked, unmarked
 from pyregistry.mirror.driver import Driver
+from pyregistry.mirror.limits import background, in_background
 from pyregistry.mirror.pass_through import PassThrough
 from pyregistry.store.answers import Opened, Result
 
@@ -157,7 +158,10 @@ class Fetcher:
         driver = self._drivers.get(digest)
         if driver is None:
             driver = self._drivers[digest] = Driver(digest)
-            driver.task = asyncio.get_running_loop().create_task(self._see_through(driver))
+            with background(driver.joined):
+                driver.task = asyncio.get_running_loop().create_task(self._see_through(driver))
+        if not in_background():
+            driver.joined.set()
         driver.targets.setdefault(target.repository, target)
         return driver
 
@@ -226,7 +230,7 @@ class Fetcher:
                     continue  # the upstream raises it again if it knows nothing better to send
                 fruitless = fruitless + 1 if fill.frontier == frontier else 0
                 # A limit is for one URL: its breaker is open now.
-                elsewhere = error.cause is Cause.RATE_LIMITED and upstream.refusal() is None
+                elsewhere = error.cause is Cause.RATE_LIMITED and upstream.bases.refusal() is None
                 if not (error.retryable or elsewhere) or fruitless >= max(self._attempts, upstream.base_count):
                     raise
                 base += 1

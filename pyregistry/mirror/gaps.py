@@ -39,7 +39,8 @@ class Gaps:
 
     async def look(self, target: Target, manifest: ManifestFact) -> None:
         """Tells of `manifest`, about to be served, if blobs of it can neither be served nor fetched now."""
-        if not self._upstreams[target.upstream].is_shut:
+        bases = self._upstreams[target.upstream].bases
+        if bases.shut < len(bases.endpoints):
             return
         missing = [d for d in await self._metadata.missing_blobs(manifest.digest) if d not in EMPTY_BLOBS]
         if not missing:

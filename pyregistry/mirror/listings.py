@@ -96,9 +96,9 @@ class Listings:
                 await ask()
 
         upstream = self._upstreams[target.upstream]
-        if age is not Age.EXPIRED and upstream.refusal() is not None:
+        if age is not Age.EXPIRED and upstream.bases.refusal() is not None:
             return Result.STALE
-        doubt = upstream.doubt()
+        doubt = upstream.bases.doubt()
         task = self._flights.task(f"{kind} {target.repository} {key}", once)
         if age is Age.REVALIDATE:
             return Result.HIT
@@ -107,7 +107,7 @@ class Listings:
         bound = rules.answer_within if age is Age.STALE else None
         done, _ = await asyncio.wait((task,), timeout=bound)
         if not done:
-            upstream.overdue(Failure(Cause.TIMEOUT, f"{target.upstream} has not answered within {bound:g} s"))
+            upstream.bases.overdue(Failure(Cause.TIMEOUT, f"{target.upstream} has not answered within {bound:g} s"))
             return Result.STALE
         try:
             task.result()

@@ -88,10 +88,10 @@ class Manifests:
     async def _revalidated(self, target: Target, tag: str, known: ManifestFact, age: Age, rules: Freshness) -> Found:
         """A known tag past its freshness: upstream has its chance, in the background or for `answer_within`."""
         upstream = self._upstreams[target.upstream]
-        refused = upstream.refusal()
+        refused = upstream.bases.refusal()
         if refused is not None:
             return Found(known, Result.STALE, refused)
-        doubt = upstream.doubt()
+        doubt = upstream.bases.doubt()
         question = asyncio.ensure_future(self._ask(target, tag))
         question.add_done_callback(_retrieve)
         if age is Age.REVALIDATE:
@@ -102,7 +102,7 @@ class Manifests:
         done, _ = await asyncio.wait((question,), timeout=rules.answer_within)
         if not done:
             failure = Failure(Cause.TIMEOUT, f"{target.upstream} has not answered within {rules.answer_within:g} s")
-            upstream.overdue(failure)
+            upstream.bases.overdue(failure)
             return Found(known, Result.STALE, failure)
         error = question.exception()
         if error is None:

@@ -69,7 +69,7 @@ class PassThrough:
                 if error.cause is Cause.DENIED:
                     continue  # the upstream raises it again if it knows nothing better to send
                 base += 1
-                elsewhere = error.cause is Cause.RATE_LIMITED and upstream.refusal() is None
+                elsewhere = error.cause is Cause.RATE_LIMITED and upstream.bases.refusal() is None
                 if not (error.retryable or elsewhere) or base >= upstream.base_count:
                     raise
             else:

@@ -7,19 +7,19 @@ kept apart; this file joins them. Every method raises `pyregistry.errors.Failure
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from time import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from pyregistry import __version__
-from pyregistry._native import Client
 from pyregistry.config import BreakerConfig
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.answers import parse_size, parse_total, refusal
 from pyregistry.mirror.authorization import Authorization
+from pyregistry.mirror.bases import Bases
 from pyregistry.mirror.breaker import Breaker, BreakerRules
+from pyregistry.mirror.clients import client_of
 from pyregistry.mirror.credentials import Credentials
 from pyregistry.mirror.endpoint import Endpoint
+from pyregistry.mirror.limits import Limits
 from pyregistry.mirror.pages import list_referrers, list_tags
 from pyregistry.mirror.quota import quota_of
 from pyregistry.mirror.secret import shared_secret
@@ -32,7 +32,7 @@ from pyregistry.oci.digests import InvalidDigest, parse_digest
 from pyregistry.oci.media_types import MANIFEST_ACCEPT, essence
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from pathlib import Path
 
     from pyregistry._native import Answer, Store
@@ -42,11 +42,7 @@ if TYPE_CHECKING:
     from pyregistry.mirror.quota import Quota
     from pyregistry.oci.descriptors import Descriptor
 
-T = TypeVar("T")
-
 _ACCEPT = tuple(("accept", media_type) for media_type in MANIFEST_ACCEPT)
-#: Failures of one base URL after which the next is asked.
-_ELSEWHERE = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT, Cause.PROTOCOL, Cause.RATE_LIMITED})
 #: Bodies under way whose authorization is remembered; above it the oldest are forgotten.
 _MOST_BODIES = 4096
 #: Largest answer to a one-byte range that is read: room for an error's body.
@@ -95,22 +91,29 @@ class Upstream:
         self._quota: Quota | None = None
         self._credentials = Credentials(config)
         self._flights = SingleFlight(store, shared_secret(run_dir))
-        client = _client(config)
+        client = client_of(config)
         count = on_request or _uncounted
         tokens = Tokens(TokenRealm(client, on_request=count), TokenFiles(run_dir / "tokens"), self._flights)
-        self._endpoints = [
-            Endpoint(
+        limits = Limits(name, config, flights=self._flights, run_dir=run_dir)
+        rules = BreakerRules.of(breaker or BreakerConfig())
+
+        def endpoint(base: str) -> Endpoint:
+            authorization = Authorization(
+                name, base, realms=config.realms, credentials=self._credentials, tokens=tokens
+            )
+            made = Endpoint(name, base, client, authorization, limits=limits, on_request=count)
+            made.breaker = Breaker(
                 name,
                 base,
-                client,
-                Authorization(name, base, realms=config.realms, credentials=self._credentials, tokens=tokens),
-                count,
+                rules,
+                file=TroubleFile(run_dir, name, base),
+                lock=lambda: self._flights.try_exclusive(f"breaker {name} {base}"),
+                probe=made.probe,
+                on_change=self._changed,
             )
-            for base in config.bases
-        ]
-        rules = BreakerRules.of(breaker or BreakerConfig())
-        for endpoint in self._endpoints:
-            endpoint.breaker = self._breaker(endpoint, rules, run_dir)
+            return made
+
+        self.bases = Bases([endpoint(base) for base in config.bases])
         self._changed()
         self._sent: dict[tuple[int, str, str], tuple[str | None, float]] = {}
 
@@ -127,29 +130,7 @@ class Upstream:
     @property
     def base_count(self) -> int:
         """Number of base URLs; `blob_body` takes an index below it (higher ones wrap around)."""
-        return len(self._endpoints)
-
-    @property
-    def is_shut(self) -> bool:
-        """Whether none of its base URLs is asked now."""
-        return all(endpoint.breaker.is_open for endpoint in self._endpoints)
-
-    def refusal(self) -> Failure | None:
-        """Why none of its base URLs is asked now; None: ask."""
-        refused: Failure | None = None
-        for endpoint in self._endpoints:
-            refused = endpoint.breaker.refusal()
-            if refused is None:
-                return None
-        return refused
-
-    def doubt(self) -> Failure | None:
-        """Why an answer is not to be waited for where there is another: the last request failed, or is overdue."""
-        return self._next().breaker.doubt()
-
-    def overdue(self, failure: Failure) -> None:
-        """A request has taken longer than its client would wait."""
-        self._next().breaker.overdue(failure)
+        return len(self.bases.endpoints)
 
     async def head_manifest(self, path: str, reference: str) -> ManifestHead:
         """What upstream says of a manifest without sending it (Docker Hub does not count it as a pull)."""
@@ -162,7 +143,7 @@ class Upstream:
                 raise refusal(answer, _manifest_at(path, reference, endpoint))
             return ManifestHead(_digest(answer), _media_type(answer), parse_size(answer.header("content-length")))
 
-        return await self._in_turn(ask)
+        return await self.bases.ask(ask)
 
     async def get_manifest(self, path: str, reference: str) -> FetchedManifest:
         """A manifest, 8 MiB at most."""
@@ -173,7 +154,7 @@ class Upstream:
                 raise refusal(answer, _manifest_at(path, reference, endpoint))
             return FetchedManifest(answer.body, _media_type(answer), _digest(answer))
 
-        return await self._in_turn(ask)
+        return await self.bases.ask(ask)
 
     async def stat_blob(self, path: str, digest: str) -> int | None:
         """The size of a blob that is there, None if upstream has it but tells no size.
@@ -199,7 +180,7 @@ class Upstream:
                 endpoint.blob_head = False
             return size
 
-        return await self._in_turn(ask)
+        return await self.bases.ask(ask)
 
     async def blob_body(self, path: str, digest: str, *, base_index: int = 0, failure: Failure | None = None) -> Body:
         """The blob's body at one base URL, with the authorization known so far; nothing is asked yet.
@@ -211,8 +192,8 @@ class Upstream:
         """
         if failure is not None and failure.cause is Cause.DENIED and failure.challenge is None:
             raise failure
-        index = self._not_refused(base_index)
-        endpoint = self._endpoints[index]
+        index = self.bases.index(base_index)
+        endpoint = self.bases.endpoints[index]
         body = (index, path, digest)
         asked = time()
         if failure is not None and failure.cause is Cause.DENIED:
@@ -227,57 +208,20 @@ class Upstream:
 
     async def tags(self, path: str) -> list[str]:
         """All tags, over all pages, in the order upstream tells them."""
-        return await self._in_turn(lambda endpoint: list_tags(endpoint, path))
+        return await self.bases.ask(lambda endpoint: list_tags(endpoint, path))
 
     async def referrers(self, path: str, digest: str) -> list[Descriptor]:
         """Descriptors of the manifests whose subject is `digest`: by the API, else by the tag schema; [] if none."""
-        return await self._in_turn(lambda endpoint: list_referrers(endpoint, path, digest))
+        return await self.bases.ask(lambda endpoint: list_referrers(endpoint, path, digest))
 
     async def close(self) -> None:
         """Ends background work (token renewals, probes)."""
         await self._flights.close()
-        for endpoint in self._endpoints:
-            await endpoint.breaker.close()
-
-    def _breaker(self, endpoint: Endpoint, rules: BreakerRules, run_dir: Path) -> Breaker:
-        return Breaker(
-            self.name,
-            endpoint.base,
-            rules,
-            file=TroubleFile(run_dir, self.name, endpoint.base),
-            lock=lambda: self._flights.try_exclusive(f"breaker {self.name} {endpoint.base}"),
-            probe=endpoint.probe,
-            on_change=self._changed,
-        )
+        await self.bases.close()
 
     def _changed(self) -> None:
         if self._on_breakers is not None:
-            self._on_breakers(sum(endpoint.breaker.is_open for endpoint in self._endpoints))
-
-    def _next(self) -> Endpoint:
-        """The base URL that the next request goes to first."""
-        return next((one for one in self._endpoints if not one.breaker.is_open), self._endpoints[0])
-
-    def _not_refused(self, base_index: int) -> int:
-        refused: Failure | None = None
-        for step in range(len(self._endpoints)):
-            index = (base_index + step) % len(self._endpoints)
-            refused = self._endpoints[index].breaker.refusal()
-            if refused is None:
-                return index
-        assert refused is not None
-        raise refused
-
-    async def _in_turn(self, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
-        """Asks one base URL after the other while they are down; the last failure is raised."""
-        *others, last = self._endpoints
-        for endpoint in others:
-            try:
-                return await ask(endpoint)
-            except Failure as failure:
-                if failure.cause not in _ELSEWHERE and (failure.status or 0) < 500:
-                    raise
-        return await ask(last)
+            self._on_breakers(self.bases.shut)
 
     async def _manifest(self, endpoint: Endpoint, method: str, path: str, reference: str) -> Answer:
         url = endpoint.url(path, f"manifests/{reference}")
@@ -322,36 +266,3 @@ def _media_type(answer: Answer) -> str | None:
 
 def _uncounted(kind: str, status: int) -> None:
     """For those who do not count."""
-
-
-def _client(config: UpstreamConfig) -> Client:
-    return _shared_client(
-        ca_file=str(config.ca_file) if config.ca_file is not None else None,
-        client_cert=str(config.client_cert) if config.client_cert is not None else None,
-        client_key=str(config.client_key) if config.client_key is not None else None,
-        verify=config.verify,
-        connect_timeout=config.connect_timeout.total_seconds(),
-        progress_timeout=config.progress_timeout.total_seconds(),
-    )
-
-
-@cache
-def _shared_client(
-    *,
-    ca_file: str | None,
-    client_cert: str | None,
-    client_key: str | None,
-    verify: bool,
-    connect_timeout: float,
-    progress_timeout: float,
-) -> Client:
-    """One client, with its connections and authorities, for all upstreams of the same settings."""
-    return Client(
-        user_agent=f"pyregistry/{__version__}",
-        ca_file=ca_file,
-        client_cert=client_cert,
-        client_key=client_key,
-        verify=verify,
-        connect_timeout=connect_timeout,
-        progress_timeout=progress_timeout,
-    )

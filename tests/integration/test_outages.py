@@ -14,7 +14,7 @@ from tests.support.images import Image, image
 from tests.support.ports import port_of, reserve
 from tests.support.serve import Serve
 from tests.support.storms import run_storm
-from tests.support.upstream import Kind, LocalUpstream, Match, Reply, Silence, Upstream, too_many
+from tests.support.upstream import Hold, Kind, LocalUpstream, Match, Reply, Silence, Upstream, too_many
 
 NEVER = "10m"
 """A time that no test waits for: what is answered did not wait."""
@@ -239,3 +239,25 @@ def test_a_manifest_without_its_blobs_is_told(upstream: Upstream, serve: Start) 
     assert lines
     assert all(half.digest in line["event"] and "3 of its blobs" in line["event"] for line in lines)
     assert status(server)["upstreams"]["docker.io"]["incomplete_manifests"] == 2
+
+
+def test_requests_at_once_are_never_more_than_allowed(upstream: Upstream, serve: Start) -> None:
+    made = image([1 << 20] * 6, seed="at once")
+    upstream.add("team/app", made, "v1")
+    server = serve(upstreams={"docker.io": {"url": upstream.url, "max_requests": 2}}, workers=2)
+    assert get(f"{server.url}/v2/team/app/manifests/v1").status == 200
+    upstream.always(Match("GET", Kind.BLOB), Hold(1000))
+
+    async def scenario() -> None:
+        pulls = [
+            asyncio.ensure_future(fetch(f"{server.url}/v2/team/app/blobs/{layer.digest}", expect=layer))
+            for layer in made.layers
+        ]
+        await asyncio.to_thread(upstream.wait_held, "hold", 2)
+        # The others wait; what is cached does not.
+        assert (await fetch(f"{server.url}/v2/team/app/manifests/{made.digest}")).status == 200
+        assert len(upstream.counters().select(method="GET", kind=Kind.BLOB)) == 2
+        upstream.release("hold")
+        assert all(reply.right for reply in await asyncio.gather(*pulls))
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))

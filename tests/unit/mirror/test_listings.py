@@ -3,12 +3,14 @@
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from pyregistry._native import Store
 from pyregistry.config import FreshnessConfig, UpstreamConfig
+from pyregistry.mirror.bases import Bases
 from pyregistry.mirror.freshness import FreshnessRules
 from pyregistry.mirror.listings import Listings
 from pyregistry.mirror.single_flight import SingleFlight
@@ -22,18 +24,25 @@ TARGET = Target("docker.io/made/up", "docker.io", "made/up", hosted=False)
 REFERRER = Descriptor("a/b", Digest("sha256:" + "a" * 64), 1)
 
 
-class Upstream:
-    """Knows these referrers of every subject."""
+class Well:
+    """The breaker of what answers."""
 
-    def __init__(self) -> None:
-        self.found: list[Descriptor] = []
-        self.asked = 0
+    is_open = False
 
     def refusal(self) -> None:
         """It is asked."""
 
     def doubt(self) -> None:
         """It answers."""
+
+
+class Upstream:
+    """Knows these referrers of every subject."""
+
+    def __init__(self) -> None:
+        self.found: list[Descriptor] = []
+        self.asked = 0
+        self.bases = Bases([cast("Any", SimpleNamespace(breaker=Well()))])
 
     async def referrers(self, path: str, subject: str) -> list[Descriptor]:
         self.asked += 1

@@ -1,0 +1,175 @@
+"""Requests at once and per second, over workers, with background work that leaves room for clients."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from pyregistry._native import Lock, Store
+from pyregistry.config import UpstreamConfig
+from pyregistry.mirror.limits import Limits, background, in_background
+from pyregistry.mirror.single_flight import SingleFlight
+
+Make = Callable[..., Limits]
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    """Limits of one upstream, each in a worker of its own."""
+    async with AsyncExitStack() as stack:
+
+        def build(**config: float) -> Limits:
+            store = Store(str(tmp_path / "root"))
+            stack.push_async_callback(store.close)
+            settings = UpstreamConfig.model_validate({"url": "https://up.example", **config})
+            return Limits("up.example", settings, flights=SingleFlight(store), run_dir=tmp_path / "run")
+
+        yield build
+
+
+async def some_turns() -> None:
+    """Longer than anybody who waits sleeps."""
+    await asyncio.sleep(0.1)
+
+
+def in_line(limits: Limits, *, of: asyncio.Event | None = None) -> asyncio.Task[Lock | None]:
+    if of is None:
+        return asyncio.ensure_future(limits.take())
+    with background(of):
+        return asyncio.ensure_future(limits.take())
+
+
+async def test_without_limits_nothing_is_waited_for(make: Make, tmp_path: Path) -> None:
+    limits = make()
+    assert [await limits.take() for _ in range(1000)] == [None] * 1000
+    assert not (tmp_path / "run").exists()
+
+
+async def test_requests_at_once_over_workers(make: Make) -> None:
+    one, other = make(max_requests=3), make(max_requests=3)
+    held = [(limits, await limits.take()) for limits in (one, other, one)]
+    waiting = [in_line(one), in_line(other)]
+    await some_turns()
+    assert not any(task.done() for task in waiting)
+    for limits, place in held[:2]:
+        limits.give(place)
+    places = await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    late = in_line(other)
+    await some_turns()
+    assert not late.done()
+    one.give(places[0])
+    await asyncio.wait_for(late, 20)
+
+
+async def test_who_leaves_the_line_takes_nothing(make: Make) -> None:
+    limits = make(max_requests=1)
+    place = await limits.take()
+    first, second = in_line(limits), in_line(limits)
+    await some_turns()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    limits.give(place)
+    limits.give(await asyncio.wait_for(second, 20))
+    async with limits.place():
+        pass
+
+
+async def test_clients_take_their_turns_in_order(make: Make) -> None:
+    limits = make(max_requests=1)
+    place = await limits.take()
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        async with limits.place():
+            order.append(number)
+
+    tasks = [asyncio.ensure_future(ask(number)) for number in range(20)]
+    await some_turns()
+    limits.give(place)
+    await asyncio.wait_for(asyncio.gather(*tasks), 20)
+    assert order == list(range(20))
+
+
+async def test_background_work_leaves_half_to_clients(make: Make) -> None:
+    limits, never = make(max_requests=4), asyncio.Event()
+    works = [in_line(limits, of=never) for _ in range(6)]
+    await some_turns()
+    assert sum(task.done() for task in works) == 2
+    clients = [in_line(limits), in_line(limits)]
+    await asyncio.wait_for(asyncio.gather(*clients), 20)
+    for task in works:
+        task.cancel()
+    await asyncio.gather(*works, return_exceptions=True)
+
+
+async def test_background_work_gets_its_turn_where_one_request_is_allowed(make: Make) -> None:
+    limits = make(max_requests=1)
+    limits.give(await asyncio.wait_for(in_line(limits, of=asyncio.Event()), 20))
+
+
+async def test_work_that_a_client_joins_is_a_clients(make: Make) -> None:
+    limits, never, joined = make(max_requests=2), asyncio.Event(), asyncio.Event()
+    await in_line(limits, of=never)
+    others = [in_line(limits, of=never) for _ in range(3)]
+    work = in_line(limits, of=joined)
+    await some_turns()
+    assert not work.done()
+    joined.set()
+    limits.give(await asyncio.wait_for(work, 20))
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    with background(joined):
+        assert not in_background()
+    with background(never):
+        assert in_background()
+    assert not in_background()
+
+
+async def test_requests_per_second_are_spaced_over_workers(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = make(requests_per_second=10), make(requests_per_second=10)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    for limits in (one, other, one, other):
+        await limits.take()
+    # The first goes at once.
+    assert slept == pytest.approx([0.1, 0.2, 0.3], abs=0.001)
+    # After a pause the next one does, too; turns that were not used are not saved up.
+    slept.clear()
+    now += 10_000_000_000
+    for limits in (one, other):
+        await limits.take()
+    assert slept == pytest.approx([0.1], abs=0.001)
+    # A clock that was set back by a day.
+    slept.clear()
+    now -= 86_400_000_000_000
+    await one.take()
+    assert slept == []
+    assert len(list((tmp_path / "run" / "limits").iterdir())) == 1
+
+
+async def test_background_work_gets_half_the_rate(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = make(requests_per_second=10)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with background(asyncio.Event()):
+        for _ in range(3):
+            await limits.take()
+    assert max(slept) == pytest.approx(0.4, abs=0.001)
