@@ -154,6 +154,10 @@ class UpstreamConfig(Section):
     requests_per_second: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Requests to it in a second, over all workers; unset: no limit."
     )
+    quota_reserve: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="With fewer pulls than this left of its quota, cached tags are served stale rather than pulled.",
+    )
 
     @model_validator(mode="after")
     def _one_way_to_reach_it(self) -> UpstreamConfig:

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.answers import refusal
 from pyregistry.mirror.body import Body
+from pyregistry.mirror.pulls import is_spent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ class Endpoint:
             except Failure as failure:
                 self.breaker.failed(failure, url)
                 raise
-        if answer.status == 429 or answer.status >= 500:
+        if (answer.status == 429 and not is_spent(answer)) or answer.status >= 500:
             self.breaker.failed(refusal(answer, f"{method} {url}"), url)
         else:
             self.breaker.answered()

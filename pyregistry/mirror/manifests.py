@@ -83,7 +83,7 @@ class Manifests:
     async def refresh(self, target: Target, tag: str) -> ManifestFact:
         """Asks upstream what `tag` is now, whatever its age. Raises Failure."""
         await self._metadata.expire(target.repository, "tag", tag)
-        return await self._ask(target, tag)
+        return await self._ask(target, tag, spare=False)
 
     async def _revalidated(self, target: Target, tag: str, known: ManifestFact, age: Age, rules: Freshness) -> Found:
         """A known tag past its freshness: upstream has its chance, in the background or for `answer_within`."""
@@ -113,11 +113,14 @@ class Manifests:
             raise error
         return Found(known, Result.STALE, error)
 
-    def _ask(self, target: Target, tag: str) -> Awaitable[ManifestFact]:
-        return self._flights.run(f"tag {target.repository} {tag}", lambda: self._resolve(target, tag))
+    def _ask(self, target: Target, tag: str, *, spare: bool = True) -> Awaitable[ManifestFact]:
+        return self._flights.run(f"tag {target.repository} {tag}", lambda: self._resolve(target, tag, spare))
 
-    async def _resolve(self, target: Target, tag: str) -> ManifestFact:
-        """One upstream HEAD, and a GET by digest where the tag moved. Another worker may have asked while we waited."""
+    async def _resolve(self, target: Target, tag: str, spare: bool) -> ManifestFact:
+        """One upstream HEAD, and a GET by digest where the tag moved. Another worker may have asked while we waited.
+
+        `spare`: no GET for what can be served stale if few pulls are left.
+        """
         rules = self._rules.of_tag(target, tag)
         fact = await self._metadata.tag(target.repository, tag)
         if fact is not None and _age(fact, rules) is Age.FRESH:
@@ -127,14 +130,19 @@ class Manifests:
             if known is not None:
                 return known
         upstream = self._upstreams[target.upstream]
+        spare = spare and fact is not None and fact.found and fact.stored and _age(fact, rules) is not Age.EXPIRED
         now = time.time()
         try:
             head = await upstream.head_manifest(target.path, tag)
             if head.digest is None:
+                if spare and upstream.pulls.is_low:
+                    raise upstream.pulls.low()
                 return await self._keep(target, await upstream.get_manifest(target.path, tag), None, tag, now)
             digest = parse_digest(head.digest)
             known = await self._metadata.manifest(target.repository, digest)
             if known is None:
+                if spare and upstream.pulls.is_low:
+                    raise upstream.pulls.low()
                 return await self._bring(target, digest, tag, now)
             if fact is not None and fact.digest == digest:
                 await self._kept(self._metadata.confirm_tag(target.repository, tag, now))

@@ -19,9 +19,9 @@ from pyregistry.mirror.breaker import Breaker, BreakerRules
 from pyregistry.mirror.clients import client_of
 from pyregistry.mirror.credentials import Credentials
 from pyregistry.mirror.endpoint import Endpoint
-from pyregistry.mirror.limits import Limits
+from pyregistry.mirror.limits import Limits, in_background
 from pyregistry.mirror.pages import list_referrers, list_tags
-from pyregistry.mirror.quota import quota_of
+from pyregistry.mirror.pulls import Pulls
 from pyregistry.mirror.secret import shared_secret
 from pyregistry.mirror.single_flight import SingleFlight
 from pyregistry.mirror.token_files import TokenFiles
@@ -86,9 +86,8 @@ class Upstream:
         share it; `on_quota` is told of the pulls left, `on_breakers` of the base URLs that are not asked. Nothing is
         sent yet. ValueError names an unreadable `ca_file` or client certificate."""
         self.name = name
-        self._on_quota = on_quota
+        self.pulls = Pulls(name, config.quota_reserve, on_quota)
         self._on_breakers = on_breakers
-        self._quota: Quota | None = None
         self._credentials = Credentials(config)
         self._flights = SingleFlight(store, shared_secret(run_dir))
         client = client_of(config)
@@ -125,7 +124,7 @@ class Upstream:
     @property
     def quota(self) -> Quota | None:
         """The last pull quota upstream told (Docker Hub's `ratelimit-*` headers)."""
-        return self._quota
+        return self.pulls.quota
 
     @property
     def base_count(self) -> int:
@@ -146,7 +145,9 @@ class Upstream:
         return await self.bases.ask(ask)
 
     async def get_manifest(self, path: str, reference: str) -> FetchedManifest:
-        """A manifest, 8 MiB at most."""
+        """A manifest, 8 MiB at most. Background work gets none once the pulls left are few."""
+        if self.pulls.is_low and in_background():
+            raise self.pulls.low()
 
         async def ask(endpoint: Endpoint) -> FetchedManifest:
             answer = await self._manifest(endpoint, "GET", path, reference)
@@ -224,13 +225,9 @@ class Upstream:
             self._on_breakers(self.bases.shut)
 
     async def _manifest(self, endpoint: Endpoint, method: str, path: str, reference: str) -> Answer:
-        url = endpoint.url(path, f"manifests/{reference}")
-        answer = await endpoint.request("manifest", method, url, path, _ACCEPT)
-        quota = quota_of(answer)
-        if quota is not None:
-            self._quota = quota
-            if self._on_quota is not None:
-                self._on_quota(quota.remaining)
+        self.pulls.check()
+        answer = await endpoint.request("manifest", method, endpoint.url(path, f"manifests/{reference}"), path, _ACCEPT)
+        self.pulls.heard(answer)
         return answer
 
     async def _probe(self, endpoint: Endpoint, url: str, path: str, digest: str) -> int | None:
