@@ -7,7 +7,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from pyregistry.api import blobs, catalog, health, manifests, referrers, tags, uploads
+from pyregistry.api import blobs, catalog, health, manifests, prefetch, referrers, tags, uploads
 from pyregistry.api.errors import ApiError, from_failure
 from pyregistry.api.exchange import Exchange
 from pyregistry.api.held import HeldBodies
@@ -215,6 +215,7 @@ _HANDLERS: Mapping[tuple[Endpoint, str], Handler] = {
     (Endpoint.MANIFEST, "DELETE"): manifests.delete,
     (Endpoint.BLOB, "DELETE"): blobs.delete,
     (Endpoint.UPLOADS, "POST"): uploads.begin,
+    (Endpoint.PREFETCH, "POST"): prefetch.begin,
     (Endpoint.UPLOAD, "GET"): uploads.go_on,
     (Endpoint.UPLOAD, "PATCH"): uploads.go_on,
     (Endpoint.UPLOAD, "PUT"): uploads.go_on,

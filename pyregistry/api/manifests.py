@@ -49,6 +49,8 @@ async def get(api: Api, exchange: Exchange, request: Request, route: ManifestRou
     if if_none_match(request.header(b"if-none-match"), etag_of(digest)):
         await send_bytes(exchange.send, exchange.method, 304, headers)
         return
+    if not (target.hosted or request.is_head):
+        api.mirror.prefetch.served(target, manifest)
     await api.held.send(exchange, 200, headers, manifest.content)
 
 

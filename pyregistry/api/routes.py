@@ -25,6 +25,7 @@ class Endpoint(Enum):
     CATALOG = "catalog"
     UPLOADS = "uploads"
     UPLOAD = "upload"
+    PREFETCH = "prefetch"
     LIVEZ = "livez"
     READYZ = "readyz"
 
@@ -96,6 +97,15 @@ class UploadRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefetchRoute:
+    """`/v2/<name>/_pyregistry/prefetch/<reference>` (ours: no component of a name begins with `_`)"""
+
+    endpoint: ClassVar[Endpoint] = Endpoint.PREFETCH
+    name: str
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
 class LivezRoute:
     """`/livez`"""
 
@@ -118,6 +128,7 @@ Route = (
     | CatalogRoute
     | UploadsRoute
     | UploadRoute
+    | PrefetchRoute
     | LivezRoute
     | ReadyzRoute
 )
@@ -133,6 +144,7 @@ METHODS: Final[dict[Endpoint, tuple[str, ...]]] = {
     Endpoint.CATALOG: _READ,
     Endpoint.UPLOADS: ("POST",),
     Endpoint.UPLOAD: ("GET", "PATCH", "PUT", "DELETE"),
+    Endpoint.PREFETCH: ("POST",),
     Endpoint.LIVEZ: _READ,
     Endpoint.READYZ: _READ,
 }
@@ -186,6 +198,8 @@ def _repository_route(method: str, path: str) -> Route:
         return TagsRoute(_name(head[:-5]))
     if head.endswith("/referrers") and last:
         return ReferrersRoute(_name(head[:-10]), checked_digest(last))
+    if head.endswith("/_pyregistry/prefetch") and last:
+        return PrefetchRoute(_name(head[:-21]), _reference(method, last))
     if head.endswith("/blobs/uploads"):
         name = _name(head[:-14])
         return UploadRoute(name, last) if last else UploadsRoute(name)

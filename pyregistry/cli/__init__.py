@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pyregistry.cli import config, exporting, importing, ls, refresh, rm, serve, status, version
+from pyregistry.cli import config, exporting, importing, ls, prefetch, refresh, rm, serve, status, version
 
 __all__ = ["app", "main"]
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("serve")(serve.command)
 app.command("status")(status.command)
 app.command("refresh")(refresh.command)
+app.command("prefetch")(prefetch.command)
 app.command("ls")(ls.command)
 app.command("import")(importing.command)
 app.command("export")(exporting.command)

@@ -154,6 +154,9 @@ class UpstreamConfig(Section):
     requests_per_second: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Requests to it in a second, over all workers; unset: no limit."
     )
+    prefetch: Literal["none", "layers"] = Field(
+        default="none", description="`layers`: when an image's manifest is served, its blobs are fetched at once."
+    )
     quota_reserve: Annotated[int, Field(ge=0)] = Field(
         default=0,
         description="With fewer pulls than this left of its quota, cached tags are served stale rather than pulled.",
@@ -211,6 +214,11 @@ class MirrorConfig(Section):
     freshness: FreshnessConfig = Field(default=FreshnessConfig(), description="How long answers about tags hold.")
     abandon: FillConfig = Field(default=FillConfig(), description="Fills nobody waits for.")
     breaker: BreakerConfig = Field(default=BreakerConfig(), description="Upstreams that fail.")
+    prefetch_api: bool = Field(
+        default=False,
+        description="Whoever can pull may begin a prefetch: "
+        "`POST /v2/NAME/_pyregistry/prefetch/REFERENCE?platform=OS/ARCH` (or `all`; unset: the server's own platform).",
+    )
 
     @field_validator("upstreams", mode="before")
     @classmethod

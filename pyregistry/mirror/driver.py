@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyregistry.errors import Failure
     from pyregistry.oci.digests import Digest
     from pyregistry.store.target import Target
 
@@ -23,6 +24,8 @@ class Driver:
         self.began: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         #: A client waits for it, and not only background work.
         self.joined = asyncio.Event()
+        #: What became of it, if it failed here.
+        self.failure: Failure | None = None
         self.task: asyncio.Task[None] | None = None
 
     def begin(self, repository: str | None) -> None:

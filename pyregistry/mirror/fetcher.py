@@ -123,6 +123,27 @@ class Fetcher:
                 self._metadata.later(self._vouched(target, digest))
         return Opened(Result.JOINED if joined else Result.MISS, reader)
 
+    async def bring(self, target: Target, digest: Digest) -> bool:
+        """Sees to it that `digest` is on disk, whoever fetches it; whether it had to be fetched. Raises Failure."""
+        opened = await self.open(target, digest)
+        try:
+            if opened.reader is None:
+                raise Failure(Cause.STORAGE_FULL, f"no room for {digest}")
+            if opened.reader.is_committed:
+                return False
+            # Not read, but held: somebody waits for the whole.
+            plan = opened.reader.plan()
+            driver = self._drivers.get(digest)
+            if driver is not None and driver.task is not None:
+                await asyncio.wait((driver.task,))
+            if self._store.committed(digest) is None:
+                failed = driver.failure if driver is not None else None
+                raise unmarked(failed) if failed else Failure(Cause.INTERRUPTED, f"{digest} was not fetched to its end")
+            del plan
+            return True
+        finally:
+            opened.close()
+
     async def size(self, target: Target, digest: Digest) -> tuple[int | None, Result]:
         """Bytes of `digest` for a HEAD, which never fills: from the store, a descriptor, or upstream's word."""
         fact = await self._metadata.blob(target.repository, digest)
@@ -178,6 +199,7 @@ class Fetcher:
                 if not self._store.wanted(digest):
                     break
         except Failure as failure:
+            driver.failure = failure
             # Its readers have it already; what is left is to tell the operator.
             level = logging.INFO if failure.cause is Cause.NOT_FOUND else logging.WARNING
             log.log(level, "fill of %s failed: %s", digest, failure.message)

@@ -11,6 +11,7 @@ from pyregistry.mirror.gaps import Gaps
 from pyregistry.mirror.listings import Listings
 from pyregistry.mirror.manifests import Manifests
 from pyregistry.mirror.namespaces import Namespaces
+from pyregistry.mirror.prefetch import Prefetch
 from pyregistry.mirror.secret import shared_secret
 from pyregistry.mirror.single_flight import SingleFlight
 from pyregistry.mirror.upstream import Upstream
@@ -67,8 +68,11 @@ class Mirror:
             metrics=metrics,
         )
 
+        self.prefetch = Prefetch(self.manifests, self.blobs, metadata, self.namespaces.upstreams)
+
     async def close(self) -> None:
         """Stops everything that is asked or driven; partials stay."""
+        await self.prefetch.close()
         await self.blobs.close()
         await self._flights.close()
         await asyncio.gather(*(upstream.close() for upstream in self.upstreams.values()))

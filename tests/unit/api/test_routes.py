@@ -11,6 +11,7 @@ from pyregistry.api.routes import (
     Endpoint,
     LivezRoute,
     ManifestRoute,
+    PrefetchRoute,
     ReadyzRoute,
     ReferrersRoute,
     Route,
@@ -84,6 +85,8 @@ def test_reading(path: str, route: Route) -> None:
         ("POST", "/v2/a/b/blobs/uploads/", UploadsRoute("a/b")),
         ("POST", "/v2/a/b/blobs/uploads", UploadsRoute("a/b")),
         ("POST", "/v2/a/blobs/uploads/blobs/uploads/", UploadsRoute("a/blobs/uploads")),
+        ("POST", "/v2/a/_pyregistry/prefetch/v1", PrefetchRoute("a", parse_reference("v1"))),
+        ("POST", f"/v2/ghcr.io/a/_pyregistry/prefetch/{DIGEST}", PrefetchRoute("ghcr.io/a", parse_reference(DIGEST))),
         ("GET", "/v2/a/b/blobs/uploads/0-9_x", UploadRoute("a/b", "0-9_x")),
         ("PATCH", "/v2/a/b/blobs/uploads/list", UploadRoute("a/b", "list")),
         ("PUT", "/v2/a/b/blobs/uploads/uploads", UploadRoute("a/b", "uploads")),
@@ -190,6 +193,7 @@ PATHS = {
     Endpoint.UPLOAD: "/v2/a/blobs/uploads/x",
     Endpoint.LIVEZ: "/livez",
     Endpoint.READYZ: "/readyz",
+    Endpoint.PREFETCH: "/v2/team/app/_pyregistry/prefetch/v1",
 }
 
 
