@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 #: What of an upstream was asked for.
 Kind = Literal["manifest", "blob", "tags", "referrers"]
 #: The same for requests to the upstream, which also gives tokens.
-UpstreamKind = Literal["manifest", "blob", "tags", "referrers", "token"]
+UpstreamKind = Literal["manifest", "blob", "tags", "referrers", "token", "base"]
 #: How a request to the mirror was answered: from the store; from a running fill; by a fetch of its own; from the
 #: store because upstream, which should have been asked, did not answer; not at all.
 Result = Literal["hit", "joined", "miss", "stale", "error"]
