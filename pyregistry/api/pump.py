@@ -17,9 +17,9 @@ ONE_MESSAGE = 64 << 10
 #: Bytes that go to the kernel whatever the client does (the listener's TCP_NOTSENT_LOWAT is above), and their chunks.
 KERNEL = 192 << 10
 FIRST_CHUNK = 32 << 10
-#: Chunk of a client that has shown nothing yet, or was slow. The server holds some eight of them and 128 KiB for one
+#: Chunk of a client that has shown nothing yet, or was slow. The server holds some eight of them and 96 KiB for one
 #: that stalls (docs/design/0003-processes.md), which keeps it below the 200 KiB that I9 allows.
-SMALL_CHUNK = 4 << 10
+SMALL_CHUNK = 7 << 10
 #: Chunk of a client that has just proven that it reads.
 FIRST_LARGE = 64 << 10
 #: Chunk of a client that keeps up.
@@ -27,10 +27,15 @@ LARGE_CHUNK = 256 << 10
 #: Bytes after which quick sends prove that the client reads: more than kernel and server take for one that does not
 #: (TCP_NOTSENT_LOWAT, the first window of a receiver that never read, the server's buffer).
 UNPROVEN = 768 << 10
+#: Bytes a second from which a client gets large chunks. Not one quick send: the kernel takes bursts from slow ones too.
+FAST = 4e6
 #: Chunks that the server holds for one client that stalls (measured).
 BUFFERED = 8
 #: What all large chunks of a process may hold at once.
 MEMORY = 64 << 20
+#: How long a body that waits for its fill waits for more than a little, in seconds: fifty readers woken for every packet
+#: cost more than they are given.
+GATHER = 0.02
 #: A send that waits longer than this, in seconds, is a client's doing.
 SLOW_SEND = 0.05
 
@@ -115,6 +120,8 @@ class Pump:
         self._gone = False
         self._sent = 0
         self._limit = SMALL_CHUNK
+        #: Where and when (monotonic) the client began to prove that it keeps up.
+        self._from, self._since = 0, time.monotonic()
         #: When the send that is under way began (monotonic), if one is.
         self.sending_since: float | None = None
 
@@ -153,12 +160,24 @@ class Pump:
             pass
         self.drop()
 
+    def _judge(self, began: float) -> None:
+        """The size of the next chunk, after a send that began then."""
+        now = time.monotonic()
+        if now - began > SLOW_SEND:
+            self._limit = self._pumps.give_back(self._limit)
+            self._from, self._since = self._sent, now
+        elif self._limit < LARGE_CHUNK:
+            proven = self._sent - self._from - UNPROVEN
+            if proven > 0 and proven + UNPROVEN > FAST * (now - self._since):
+                self._limit = self._pumps.lend(self._limit)
+
     async def _pump(self) -> None:
         plan, send = self._plan, self._send
         length = plan.length
         while True:
             limit = self._limit if self._sent >= KERNEL else FIRST_CHUNK
             chunk = plan.take(limit)
+            waited = chunk is None
             if chunk is None:
                 chunk = await plan.next(limit)
             self._sent += len(chunk)
@@ -168,7 +187,6 @@ class Pump:
             self.sending_since = None
             if not more:
                 return
-            if time.monotonic() - began > SLOW_SEND:
-                self._limit = self._pumps.give_back(self._limit)
-            elif self._sent > UNPROVEN and self._limit < LARGE_CHUNK:
-                self._limit = self._pumps.lend(self._limit)
+            self._judge(began)
+            if waited and len(chunk) < limit:
+                await asyncio.sleep(GATHER)
