@@ -22,8 +22,6 @@ class Driver:
         #: The repository whose upstream began the fill from byte 0 here; None: another process did, or a partial was
         #: there.
         self.began: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        #: A client waits for it, and not only background work.
-        self.joined = asyncio.Event()
         #: What became of it, if it failed here.
         self.failure: Failure | None = None
         self.task: asyncio.Task[None] | None = None

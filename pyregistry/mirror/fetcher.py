@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.blame import concerns, marked, unmarked
 from pyregistry.mirror.driver import Driver
-from pyregistry.mirror.limits import background, in_background
 from pyregistry.mirror.pass_through import PassThrough
 from pyregistry.store.answers import Opened, Result
 
@@ -179,10 +178,7 @@ class Fetcher:
         driver = self._drivers.get(digest)
         if driver is None:
             driver = self._drivers[digest] = Driver(digest)
-            with background(driver.joined):
-                driver.task = asyncio.get_running_loop().create_task(self._see_through(driver))
-        if not in_background():
-            driver.joined.set()
+            driver.task = asyncio.get_running_loop().create_task(self._see_through(driver))
         driver.targets.setdefault(target.repository, target)
         return driver
 

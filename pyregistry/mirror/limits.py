@@ -1,7 +1,7 @@
 """Our own limits for one upstream, over all workers of a storage root: requests at once, and requests per second.
 
-Background work (`background`) gets half of either at most, so that clients never wait behind a long list of it; within
-its kind each waits its turn. Work that a client joins is a client's from then on.
+Background work (prefetch) waits for its own share first, half of either: only so much of it is begun at all, and what
+has begun asks like a client's. So a client that joins it, in whichever worker, never waits behind a long list of it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import os
 import time
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from pyregistry._native import Lock
@@ -27,112 +26,93 @@ _LOOK = 0.02
 #: Further ahead no turn lies: a clock was set back.
 _LONGEST_NS = 3_600_000_000_000
 
-#: Set in tasks of background work: whether a client has come to wait for it.
-_joined: ContextVar[asyncio.Event | None] = ContextVar("joined", default=None)
-
-
-@contextmanager
-def background(joined: asyncio.Event) -> Iterator[None]:
-    """What is asked in this block, and in tasks begun in it, is background work until `joined` is set."""
-    token = _joined.set(joined)
-    try:
-        yield
-    finally:
-        _joined.reset(token)
-
-
-def in_background() -> bool:
-    """Whether nobody but background work waits for what is asked here."""
-    joined = _joined.get()
-    return joined is not None and not joined.is_set()
-
 
 class Limits:
     """Who may ask now. Without limits nothing is ever waited for."""
 
     def __init__(self, name: str, config: UpstreamConfig, *, flights: SingleFlight, run_dir: Path) -> None:
-        self._places = Places(name, config.max_requests, flights) if config.max_requests else None
-        rate = config.requests_per_second
-        folder = run_dir / "limits"
-        self._pace = Pace(f"{name} all", rate, flights, folder) if rate else None
-        self._background_pace = Pace(f"{name} background", rate / 2, flights, folder) if rate else None
+        self._all = Share(name, config.max_requests, config.requests_per_second, flights, run_dir)
+        most = max(1, config.max_requests // 2) if config.max_requests else None
+        rate = config.requests_per_second / 2 if config.requests_per_second else None
+        self._background = Share(f"{name} background", most, rate, flights, run_dir)
 
     async def take(self) -> Lock | None:
-        """Waits until a request may be sent, and answers what to release when it has ended."""
-        place = await self._places.take() if self._places is not None else None
-        try:
-            if self._background_pace is not None and in_background():
-                await self._background_pace.wait()
-            if self._pace is not None:
-                await self._pace.wait()
-        except BaseException:
-            self.give(place)
-            raise
-        return place
+        """Waits until a request may be sent, and answers what to give back when it has ended."""
+        return await self._all.take()
 
     def give(self, place: Lock | None) -> None:
         """A request has ended."""
-        if place is not None and self._places is not None:
-            self._places.give(place)
+        self._all.give(place)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """For one request."""
-        place = await self.take()
+        place = await self._all.take()
         try:
             yield
         finally:
-            self.give(place)
+            self._all.give(place)
+
+    @asynccontextmanager
+    async def background(self) -> AsyncIterator[None]:
+        """For one piece of background work, before it begins to ask for anything."""
+        place = await self._background.take()
+        try:
+            yield
+        finally:
+            self._background.give(place)
+
+
+class Share:
+    """So many at once, and so many per second; None: no limit."""
+
+    def __init__(self, name: str, most: int | None, rate: float | None, flights: SingleFlight, run_dir: Path) -> None:
+        self._places = Places(name, most, flights) if most else None
+        self._pace = Pace(name, rate, flights, run_dir / "limits") if rate else None
+
+    async def take(self) -> Lock | None:
+        """Waits for a place, then for a turn."""
+        place = await self._places.take() if self._places is not None else None
+        if self._pace is not None:
+            try:
+                await self._pace.wait()
+            except BaseException:
+                self.give(place)
+                raise
+        return place
+
+    def give(self, place: Lock | None) -> None:
+        """Gives a place back."""
+        if place is not None and self._places is not None:
+            self._places.give(place)
 
 
 class Places:
-    """Requests at once: a lock among all workers for each."""
+    """Requests at once: a lock among all workers for each. Who waits stands in line, worker by worker."""
 
     def __init__(self, name: str, count: int, flights: SingleFlight) -> None:
         self._flights = flights
         self._keys = [f"place {name} {number}" for number in range(count)]
-        # The first half is for all, the rest for clients alone, who take these first.
-        self._shared = self._keys[: max(1, count // 2)]
-        self._turns = {True: asyncio.Lock(), False: asyncio.Lock()}
-        self._freed = {True: asyncio.Event(), False: asyncio.Event()}
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
 
     async def take(self) -> Lock:
         """A place, as soon as there is one."""
-        if not in_background():
-            return await self._take(self._keys[::-1], False)
-        joined = _joined.get()
-        assert joined is not None
-        taking = asyncio.ensure_future(self._take(self._shared, True))
-        joining = asyncio.ensure_future(joined.wait())
-        try:
-            await asyncio.wait((taking, joining), return_when=asyncio.FIRST_COMPLETED)
-            if not taking.done():
-                return await self._take(self._keys[::-1], False)
-            place = taking.result()
-        finally:
-            joining.cancel()
-            # A place that came too late goes with its task.
-            taking.cancel()
-        return place
-
-    def give(self, place: Lock) -> None:
-        """Somebody else may have it."""
-        place.release()
-        for freed in self._freed.values():
-            freed.set()
-
-    async def _take(self, keys: list[str], of_background: bool) -> Lock:
-        freed = self._freed[of_background]
-        async with self._turns[of_background]:
+        async with self._turn:
             while True:
-                freed.clear()
-                for key in keys:
+                self._freed.clear()
+                for key in self._keys:
                     place = self._flights.try_exclusive(key)
                     if place is not None:
                         return place
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK):
-                        await freed.wait()
+                        await self._freed.wait()
+
+    def give(self, place: Lock) -> None:
+        """Somebody else may have it."""
+        place.release()
+        self._freed.set()
 
 
 class Pace:

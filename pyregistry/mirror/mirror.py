@@ -68,7 +68,7 @@ class Mirror:
             metrics=metrics,
         )
 
-        self.prefetch = Prefetch(self.manifests, self.blobs, metadata, self.namespaces.upstreams)
+        self.prefetch = Prefetch(self.manifests, self.blobs, metadata, self.upstreams)
 
     async def close(self) -> None:
         """Stops everything that is asked or driven; partials stay."""

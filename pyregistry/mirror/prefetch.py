@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform as machine
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from pyregistry.errors import Cause, Failure
-from pyregistry.mirror.limits import background
 from pyregistry.oci.descriptors import Platform
 from pyregistry.oci.digests import EMPTY_BLOBS, Digest, algorithm
 from pyregistry.oci.manifests import PARSED_INLINE, parse_manifest
@@ -21,9 +20,9 @@ from pyregistry.oci.platforms import is_wanted
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Mapping
 
-    from pyregistry.config import UpstreamConfig
     from pyregistry.mirror.fetcher import Fetcher
     from pyregistry.mirror.manifests import Manifests
+    from pyregistry.mirror.upstream import Upstream
     from pyregistry.oci.descriptors import Descriptor
     from pyregistry.oci.manifests import Manifest
     from pyregistry.oci.references import Reference
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from pyregistry.store.target import Target
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 #: Blobs brought at once, as clients do it, and images begun that are not done: more are refused.
 _AT_ONCE = 4
@@ -52,12 +49,12 @@ class Prefetch:
     """What this process brings in the background."""
 
     def __init__(
-        self, manifests: Manifests, blobs: Fetcher, metadata: Metadata, upstreams: Mapping[str, UpstreamConfig]
+        self, manifests: Manifests, blobs: Fetcher, metadata: Metadata, upstreams: Mapping[str, Upstream]
     ) -> None:
         self._manifests = manifests
         self._blobs = blobs
         self._metadata = metadata
-        self._layers = frozenset(name for name, config in upstreams.items() if config.prefetch == "layers")
+        self._upstreams = upstreams
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[tuple[str, ...], asyncio.Task[None]] = {}
 
@@ -68,7 +65,9 @@ class Prefetch:
 
         Raises Failure: the first of those that left something out.
         """
-        return await _begun(self._image(target, reference, platforms, report))
+        root = await self._root(target, reference)
+        await self._below(target, root, platforms, report)
+        return root.digest
 
     async def begin(self, target: Target, reference: Reference, platforms: Collection[Platform]) -> Digest:
         """Begins to bring an image and answers what it is. Raises Failure if upstream does not say, or too many are
@@ -76,13 +75,13 @@ class Prefetch:
         key = (target.repository, reference.text, *map(str, platforms))
         if len(self._tasks) >= MOST_IMAGES and key not in self._tasks:
             raise Failure(Cause.INTERRUPTED, f"{MOST_IMAGES} images are being prefetched; try again when some are done")
-        root = await _begun(self._root(target, reference))
+        root = await self._root(target, reference)
         self._work(key, self._below(target, root, platforms, None))
         return root.digest
 
     def served(self, target: Target, manifest: ManifestFact) -> None:
         """A client got a manifest: its blobs begin now, if the upstream's policy is so."""
-        if target.upstream in self._layers and is_manifest_type(manifest.media_type):
+        if self._upstreams[target.upstream].prefetches_layers and is_manifest_type(manifest.media_type):
             self._work((target.repository, manifest.digest), self._missing(target, manifest))
 
     async def close(self) -> None:
@@ -97,20 +96,33 @@ class Prefetch:
         if key in self._tasks or len(self._tasks) >= MOST_IMAGES:
             work.close()
             return
-        task = self._tasks[key] = _begun(_told(key, work))
+        task = self._tasks[key] = asyncio.get_running_loop().create_task(_told(key, work))
         task.add_done_callback(lambda _: self._tasks.pop(key, None))
 
-    async def _image(
-        self, target: Target, reference: Reference, platforms: Collection[Platform], report: Report | None
-    ) -> Digest:
-        root = await self._root(target, reference)
-        await self._below(target, root, platforms, report)
-        return root.digest
-
     async def _root(self, target: Target, reference: Reference) -> Manifest:
+        upstream = self._upstreams[target.upstream]
+        if upstream.pulls.is_unknown:
+            # A HEAD is free, and says what is left.
+            await upstream.head_manifest(target.path, reference.text)
         if reference.digest is not None:
-            return await _parsed((await self._manifests.by_digest(target, reference.digest)).manifest)
-        return await _parsed((await self._manifests.by_tag(target, reference.text)).manifest)
+            return await self._manifest(target, reference.digest)
+        self._spare(target)
+        async with upstream.limits.background():
+            return await _parsed((await self._manifests.by_tag(target, reference.text)).manifest)
+
+    async def _manifest(self, target: Target, digest: Digest) -> Manifest:
+        known = await self._metadata.manifest(target.repository, digest)
+        if known is not None:
+            return await _parsed(known)
+        self._spare(target)
+        async with self._upstreams[target.upstream].limits.background():
+            return await _parsed((await self._manifests.by_digest(target, digest)).manifest)
+
+    def _spare(self, target: Target) -> None:
+        """Raises Failure where the pulls left are for clients."""
+        pulls = self._upstreams[target.upstream].pulls
+        if pulls.is_low:
+            raise pulls.low()
 
     async def _below(
         self, target: Target, root: Manifest, platforms: Collection[Platform], report: Report | None
@@ -132,7 +144,7 @@ class Prefetch:
                     blobs.setdefault(child.digest, child)
                 elif child.digest not in seen:
                     seen.add(child.digest)
-                    waiting.append(await _parsed((await self._manifests.by_digest(target, child.digest)).manifest))
+                    waiting.append(await self._manifest(target, child.digest))
         await self._bring(target, {digest: one.size for digest, one in blobs.items()}, report)
 
     async def _missing(self, target: Target, manifest: ManifestFact) -> None:
@@ -143,7 +155,7 @@ class Prefetch:
         """Brings blobs; one that fails stops no other."""
 
         async def one(digest: Digest, size: int) -> None:
-            async with self._places:
+            async with self._places, self._upstreams[target.upstream].limits.background():
                 if report is not None:
                     report.begin(digest, size)
                 fetched = await self._blobs.bring(target, digest)
@@ -157,12 +169,6 @@ class Prefetch:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
-
-
-def _begun(work: Coroutine[None, None, T]) -> asyncio.Task[T]:
-    """A task of background work that no client ever joins as such: they join its fills."""
-    with background(asyncio.Event()):
-        return asyncio.get_running_loop().create_task(work)
 
 
 async def _told(key: tuple[str, ...], work: Coroutine[None, None, object]) -> None:

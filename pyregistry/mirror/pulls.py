@@ -38,6 +38,11 @@ class Pulls:
         self.quota: Quota | None = None
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether upstream has yet to say how many are left, and it matters."""
+        return self.quota is None and self._reserve > 0
+
+    @property
     def is_low(self) -> bool:
         """Whether the pulls left are for what is not cached."""
         quota = self.quota

@@ -19,7 +19,7 @@ from pyregistry.mirror.breaker import Breaker, BreakerRules
 from pyregistry.mirror.clients import client_of
 from pyregistry.mirror.credentials import Credentials
 from pyregistry.mirror.endpoint import Endpoint
-from pyregistry.mirror.limits import Limits, in_background
+from pyregistry.mirror.limits import Limits
 from pyregistry.mirror.pages import list_referrers, list_tags
 from pyregistry.mirror.pulls import Pulls
 from pyregistry.mirror.secret import shared_secret
@@ -86,6 +86,7 @@ class Upstream:
         share it; `on_quota` is told of the pulls left, `on_breakers` of the base URLs that are not asked. Nothing is
         sent yet. ValueError names an unreadable `ca_file` or client certificate."""
         self.name = name
+        self.prefetches_layers = config.prefetch == "layers"
         self.pulls = Pulls(name, config.quota_reserve, on_quota)
         self._on_breakers = on_breakers
         self._credentials = Credentials(config)
@@ -93,7 +94,7 @@ class Upstream:
         client = client_of(config)
         count = on_request or _uncounted
         tokens = Tokens(TokenRealm(client, on_request=count), TokenFiles(run_dir / "tokens"), self._flights)
-        limits = Limits(name, config, flights=self._flights, run_dir=run_dir)
+        self.limits = limits = Limits(name, config, flights=self._flights, run_dir=run_dir)
         rules = BreakerRules.of(breaker or BreakerConfig())
 
         def endpoint(base: str) -> Endpoint:
@@ -145,9 +146,7 @@ class Upstream:
         return await self.bases.ask(ask)
 
     async def get_manifest(self, path: str, reference: str) -> FetchedManifest:
-        """A manifest, 8 MiB at most. Background work gets none once the pulls left are few."""
-        if self.pulls.is_low and in_background():
-            raise self.pulls.low()
+        """A manifest, 8 MiB at most."""
 
         async def ask(endpoint: Endpoint) -> FetchedManifest:
             answer = await self._manifest(endpoint, "GET", path, reference)

@@ -40,6 +40,8 @@ def test_the_log_says_why_an_answer_is_an_error_or_stale(upstream: Upstream, ser
     get(f"{server.url}/v2/team/app/manifests/v2")
     get(f"{server.url}/v2/other.example/app/manifests/v1")
     get(f"{server.url}/nothing/here")
+    # A request is logged when its response has ended: the last one may be on its way.
+    server.terminate()
     well, stale, failed, unknown, nowhere = request_lines(server)
     assert "error" not in well
     assert stale["status"] == 200

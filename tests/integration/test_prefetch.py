@@ -157,7 +157,7 @@ def test_prefetch_leaves_the_reserve_of_pulls(upstream: Upstream, serve: Start, 
 
 
 def test_a_client_goes_before_a_prefetch(upstream: Upstream, serve: Start) -> None:
-    """Half of the places at most are the prefetch's; and what a client asks for of it is a client's."""
+    """Half of the places at most are the prefetch's, in whichever worker."""
     made = image([MIB] * 4, seed="before")
     upstream.add("team/app", made, "v1")
     upstream.always(BLOBS, Hold(1000))

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from pyregistry._native import Lock, Store
 from pyregistry.config import UpstreamConfig
-from pyregistry.mirror.limits import Limits, background, in_background
+from pyregistry.mirror.limits import Limits
 from pyregistry.mirror.single_flight import SingleFlight
 
 Make = Callable[..., Limits]
@@ -35,11 +36,22 @@ async def some_turns() -> None:
     await asyncio.sleep(0.1)
 
 
-def in_line(limits: Limits, *, of: asyncio.Event | None = None) -> asyncio.Task[Lock | None]:
-    if of is None:
-        return asyncio.ensure_future(limits.take())
-    with background(of):
-        return asyncio.ensure_future(limits.take())
+def in_line(limits: Limits) -> asyncio.Task[Lock | None]:
+    return asyncio.ensure_future(limits.take())
+
+
+@dataclass
+class Work:
+    """A piece of background work that has begun, or waits."""
+
+    limits: Limits
+    begun: bool = False
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        async with self.limits.background():
+            self.begun = True
+            await self.done.wait()
 
 
 async def test_without_limits_nothing_is_waited_for(make: Make, tmp_path: Path) -> None:
@@ -94,39 +106,26 @@ async def test_clients_take_their_turns_in_order(make: Make) -> None:
 
 
 async def test_background_work_leaves_half_to_clients(make: Make) -> None:
-    limits, never = make(max_requests=4), asyncio.Event()
-    works = [in_line(limits, of=never) for _ in range(6)]
+    one, other = make(max_requests=4), make(max_requests=4)
+    works = [Work(limits) for limits in (one, other) * 3]
+    tasks = [asyncio.ensure_future(work.run()) for work in works]
     await some_turns()
-    assert sum(task.done() for task in works) == 2
-    clients = [in_line(limits), in_line(limits)]
-    await asyncio.wait_for(asyncio.gather(*clients), 20)
-    for task in works:
-        task.cancel()
-    await asyncio.gather(*works, return_exceptions=True)
+    assert sum(work.begun for work in works) == 2
+    for work in works:
+        work.done.set()
+    await asyncio.wait_for(asyncio.gather(*tasks), 20)
+    assert all(work.begun for work in works)
 
 
-async def test_background_work_gets_its_turn_where_one_request_is_allowed(make: Make) -> None:
+async def test_background_work_that_has_begun_asks_as_clients_do(make: Make) -> None:
+    """So that a client who joins it waits as for its own request, even where one at a time is allowed."""
     limits = make(max_requests=1)
-    limits.give(await asyncio.wait_for(in_line(limits, of=asyncio.Event()), 20))
-
-
-async def test_work_that_a_client_joins_is_a_clients(make: Make) -> None:
-    limits, never, joined = make(max_requests=2), asyncio.Event(), asyncio.Event()
-    await in_line(limits, of=never)
-    others = [in_line(limits, of=never) for _ in range(3)]
-    work = in_line(limits, of=joined)
-    await some_turns()
-    assert not work.done()
-    joined.set()
-    limits.give(await asyncio.wait_for(work, 20))
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    with background(joined):
-        assert not in_background()
-    with background(never):
-        assert in_background()
-    assert not in_background()
+    async with limits.background():
+        place = await asyncio.wait_for(limits.take(), 20)
+        client, work = in_line(limits), in_line(limits)
+        limits.give(place)
+        limits.give(await asyncio.wait_for(client, 20))
+        limits.give(await asyncio.wait_for(work, 20))
 
 
 async def test_requests_per_second_are_spaced_over_workers(
@@ -169,7 +168,7 @@ async def test_background_work_gets_half_the_rate(make: Make, monkeypatch: pytes
     now = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now)
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    with background(asyncio.Event()):
-        for _ in range(3):
+    for _ in range(3):
+        async with limits.background():
             await limits.take()
     assert max(slept) == pytest.approx(0.4, abs=0.001)
