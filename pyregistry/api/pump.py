@@ -33,8 +33,8 @@ FAST = 4e6
 BUFFERED = 8
 #: What all large chunks of a process may hold at once.
 MEMORY = 64 << 20
-#: How long a body that waits for its fill waits for more than a little, in seconds: fifty readers woken for every packet
-#: cost more than they are given.
+#: How long a body that waits for its fill waits for more than a little, in seconds: to wake fifty readers for every
+#: packet costs more than they are given.
 GATHER = 0.02
 #: A send that waits longer than this, in seconds, is a client's doing.
 SLOW_SEND = 0.05
