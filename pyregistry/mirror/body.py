@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Body:
         self._breaker = breaker
         self._limits = limits
         self._place: Lock | None = None
+        self._began = 0.0
 
     async def begin(self) -> None:
         """Waits until it may be asked for. Raises Failure; then there is nothing to end."""
@@ -28,12 +30,13 @@ class Body:
         if refused is not None:
             self._limits.give(self._place)
             raise refused
+        self._began = time.time()
 
     def end(self, failure: Failure | None = None) -> None:
         """It has been asked for, or `failure` came of it; what breaks in the middle is no sign of an outage."""
         self._limits.give(self._place)
         self._place = None
         if self.source.received:
-            self._breaker.answered()
+            self._breaker.answered(self._began)
         elif failure is not None:
             self._breaker.failed(failure, self._url)

@@ -113,12 +113,14 @@ class Breaker:
         if refused is not None:
             raise refused
 
-    def answered(self) -> None:
-        """It gave an answer that is no failure of its own."""
+    def answered(self, asked: float | None = None) -> None:
+        """It gave an answer that is no failure of its own. `asked`: when, if that was long before its end (bodies):
+        then it tells nothing of a failure since."""
         trouble = self._file.read()
-        if trouble is None or (trouble.is_limit and self._opened(trouble)):
-            # What was under way already says nothing of a limit.
+        if trouble is None or (asked is not None and trouble.last > asked):
             return
+        if trouble.is_limit and self._opened(trouble):
+            return  # what was under way already says nothing of a limit
         self._file.clear()
         if trouble.until:
             self._closed("it answers again")

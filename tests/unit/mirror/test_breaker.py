@@ -182,6 +182,17 @@ async def test_an_answer_to_what_was_under_way_closes_it(make: Callable[..., Mad
     assert made.changed.is_set()
 
 
+async def test_the_end_of_a_body_says_nothing_of_what_failed_meanwhile(make: Callable[..., Made]) -> None:
+    made = make()
+    fail(made, 3)
+    state = made.state
+    assert state is not None
+    made.breaker.answered(state.last - 60)
+    assert made.breaker.refusal() is not None
+    made.breaker.answered(state.last + 1)
+    assert made.breaker.refusal() is None
+
+
 async def test_a_limit_holds_as_long_as_upstream_says(make: Callable[..., Made]) -> None:
     host = Host()
     made = make(host)
