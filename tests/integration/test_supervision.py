@@ -59,6 +59,7 @@ class TestDeaths:
         server = start(workers=1)
         victim = server.worker(0)
         os.kill(victim, signal.SIGSTOP)
+        _wait_stopped(victim)
         with server.request("/who") as waiting:  # in the queue of a worker that cannot take it
             os.kill(victim, signal.SIGKILL)
             _, pid = waiting.worker()
@@ -355,3 +356,14 @@ class TestRefusals:
     def test_a_root_that_is_served(self, tmp_path: Path, start: Start) -> None:
         server = start(workers=1)
         assert f"is served by process {server.process.pid} already" in self.refused(tmp_path / "root")
+
+
+def _wait_stopped(pid: int) -> None:
+    """The signal is under way when kill returns: a thread that still runs would accept."""
+
+    def running() -> bool:
+        threads = Path(f"/proc/{pid}/task").iterdir()
+        return any((thread / "stat").read_text().rpartition(")")[2].split()[0] not in "Tt" for thread in threads)
+
+    while running():
+        os.sched_yield()
