@@ -19,7 +19,7 @@ KERNEL = 192 << 10
 FIRST_CHUNK = 32 << 10
 #: Chunk of a client that has shown nothing yet, or was slow. The server holds some eight of them and 96 KiB for one
 #: that stalls (docs/design/0003-processes.md), which keeps it below the 200 KiB that I9 allows.
-SMALL_CHUNK = 7 << 10
+SMALL_CHUNK = 6 << 10
 #: Chunk of a client that has just proven that it reads.
 FIRST_LARGE = 64 << 10
 #: Chunk of a client that keeps up.
