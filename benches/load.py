@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _STEP = 1 << 20
+_HEAD = 16 << 10
 
 
 @dataclass(frozen=True)
@@ -44,41 +45,51 @@ def drain(port: int, path: str, *, connections: int = 1, times: int = 1) -> Drai
     return Drained(**json.loads(done.stdout))
 
 
-def _get(port: int, paths: list[str], received: list[int], failures: list[str]) -> None:
-    with socket.socket() as sock:
-        sock.connect(("127.0.0.1", port))
-        buffer = bytearray(64 << 10)
-        for path in paths:
-            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
-            head = b""
-            while b"\r\n\r\n" not in head:
-                count = sock.recv_into(buffer, 1)
-                if not count:
-                    failures.append("closed before the head's end")
-                    return
-                head += buffer[:count]
-            status, length = head.split(b" ", 2)[1], _length(head)
-            if status not in (b"200", b"206"):
-                failures.append(head.decode("latin-1"))
-                return
-            left = length
-            scrap = bytearray(_STEP)
-            while left:
-                # MSG_WAITALL: one system call for many packets.
-                count = sock.recv_into(scrap, min(left, _STEP), socket.MSG_TRUNC | socket.MSG_WAITALL)
-                if not count:
-                    failures.append(f"{left} bytes missing")
-                    return
-                left -= count
-            received.append(length)
+def read_head(sock: socket.socket) -> bytes:
+    """Status line and headers of a 200 or 206, not a byte more; ValueError for any other answer."""
+    end, seen = 0, 0
+    while end < 4:
+        # What has come stays in the kernel until the whole head is there: the body is never copied.
+        head = sock.recv(_HEAD, socket.MSG_PEEK)
+        if len(head) == seen:
+            raise ValueError("closed before the head's end")
+        end, seen = head.find(b"\r\n\r\n") + 4, len(head)
+    head = sock.recv(end)
+    if head.split(b" ", 2)[1] not in (b"200", b"206"):
+        raise ValueError(head.decode("latin-1"))
+    return head
 
 
-def _length(head: bytes) -> int:
+def body_length(head: bytes) -> int:
+    """What Content-Length says."""
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             return int(value)
     raise ValueError("no Content-Length")
+
+
+def discard(sock: socket.socket, length: int) -> None:
+    """Takes so many bytes without copying them; ValueError if the connection ends before."""
+    scrap = bytearray(min(length, _STEP))
+    while length:
+        # MSG_WAITALL: one system call for many packets.
+        count = sock.recv_into(scrap, min(length, _STEP), socket.MSG_TRUNC | socket.MSG_WAITALL)
+        if not count:
+            raise ValueError(f"{length} bytes missing")
+        length -= count
+
+
+def _get(port: int, paths: list[str], received: list[int], failures: list[str]) -> None:
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            for path in paths:
+                sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+                length = body_length(read_head(sock))
+                discard(sock, length)
+                received.append(length)
+    except (OSError, ValueError) as failure:
+        failures.append(f"{failure}")
 
 
 def main(arguments: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benches.load import drain
-from tests.support.clients import Pace, fetch
+from benches.slow_load import slow_clients
+from tests.support.clients import fetch
 from tests.support.images import image
 from tests.support.serve import Serve
 from tests.support.upstream import UpstreamProcess
@@ -19,6 +21,8 @@ CLIENTS = 500
 RATE = 64_000
 SECONDS = 20.0
 PAIRS = 5
+FAST_PULLS = 32
+"""Of the whole blob, one after another: half a second and more, since what one second brings varies by a third."""
 
 
 @pytest.fixture
@@ -32,18 +36,6 @@ def server(tmp_path: Path) -> Iterator[tuple[Serve, str]]:
             yield started, path
 
 
-async def slow_clients(url: str) -> list[asyncio.Task[object]]:
-    """So many clients that read at 64 KB/s, every one with its first byte."""
-    tasks: list[asyncio.Task[object]] = []
-    for start in range(0, CLIENTS, 50):
-        tasks += [
-            asyncio.create_task(fetch(url, keep=False, pace=Pace(rate=RATE), receive_buffer=64 << 10, timeout=300))
-            for _ in range(min(50, CLIENTS - start))
-        ]
-        await asyncio.sleep(0.1)
-    return tasks
-
-
 @pytest.mark.timeout(600)
 def test_500_slow_clients(server: tuple[Serve, str], benchmark: BenchmarkFixture) -> None:
     started, path = server
@@ -52,24 +44,15 @@ def test_500_slow_clients(server: tuple[Serve, str], benchmark: BenchmarkFixture
     alone: list[float] = []
     beside: list[float] = []
 
-    def fast() -> float:
-        return drain(port, path, times=8).rate
-
-    async def pair() -> None:
-        alone.append(await asyncio.to_thread(fast))
+    def pair() -> None:
+        alone.append(drain(port, path, times=FAST_PULLS).rate)
         idle = started.pss()
-        tasks = await slow_clients(started.url + path)
-        try:
-            await asyncio.sleep(SECONDS / PAIRS)
-            beside.append(await asyncio.to_thread(fast))
+        with slow_clients(port, path, CLIENTS, RATE):
+            time.sleep(SECONDS / PAIRS if benchmark.disabled else SECONDS)
+            beside.append(drain(port, path, times=FAST_PULLS).rate)
             grown.append(started.pss() - idle)
-            assert not any(task.done() for task in tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
-    benchmark.pedantic(lambda: asyncio.run(pair()), rounds=PAIRS, iterations=1)
+    benchmark.pedantic(pair, rounds=PAIRS, iterations=1)
     kept = statistics.median(b / a for a, b in zip(alone, beside, strict=True))
     benchmark.extra_info.update(
         pss_growth_mb=round(max(grown) / 1e6, 1),
@@ -82,28 +65,20 @@ def test_500_slow_clients(server: tuple[Serve, str], benchmark: BenchmarkFixture
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", ["stalled", "slow"])
-def test_memory_for_a_client(server: tuple[Serve, str], kind: str, benchmark: BenchmarkFixture) -> None:
+@pytest.mark.parametrize(("kind", "rate"), [("stalled", 0), ("slow", RATE)])
+def test_memory_for_a_client(server: tuple[Serve, str], kind: str, rate: float, benchmark: BenchmarkFixture) -> None:
     """I9: at most 200 KiB each (PSS of all processes over idle), however long they read nothing."""
     started, path = server
+    port = int(started.host.rpartition(":")[2])
     count = 300
     each: list[float] = []
 
-    async def once() -> None:
+    def once() -> None:
         idle = started.pss()
-        paces = [Pace(rate=RATE) if kind == "slow" else Pace(stall_after=1000) for _ in range(count)]
-        tasks = [
-            asyncio.create_task(fetch(started.url + path, keep=False, pace=pace, receive_buffer=64 << 10, timeout=300))
-            for pace in paces
-        ]
-        try:
-            await asyncio.sleep(5)
+        with slow_clients(port, path, count, rate):
+            time.sleep(5)
             each.append((started.pss() - idle) / count / 1024)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
-    benchmark.pedantic(lambda: asyncio.run(once()), rounds=1, iterations=1)
+    benchmark.pedantic(once, rounds=1, iterations=1)
     benchmark.extra_info["kib_for_a_client"] = round(each[0], 1)
     assert each[0] <= 200

@@ -1,0 +1,146 @@
+"""Many clients that pull one image at once, in a process of its own that costs little.
+
+A thread for each client and layer; bodies are thrown away in the kernel (`benches.load`). Times are time.monotonic(),
+which all processes of a machine share. `python -m benches.storm_load PORT` reads one JSON object (clients, tag,
+manifest, blobs: paths) from standard input and prints one.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benches.load import body_length, discard, read_head
+
+if TYPE_CHECKING:
+    from tests.support.images import Image
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One client's pull of one blob: when it asked and got its first body byte, and its bytes."""
+
+    path: str
+    asked: float
+    first_byte: float
+    received: int
+
+
+@dataclass(frozen=True)
+class Storm:
+    """What a storm took: seconds from the first request to the last byte, the load's own CPU seconds, every pull."""
+
+    seconds: float
+    client_cpu: float
+    layers: list[Layer]
+
+
+def run_storm(port: int, repository: str, tag: str, image: Image, clients: int) -> Storm:
+    """So many clients pull as containerd does: HEAD by tag, GET by digest, then config and layers all at once."""
+    base = f"/v2/{repository}"
+    asked = {
+        "clients": clients,
+        "tag": f"{base}/manifests/{tag}",
+        "manifest": f"{base}/manifests/{image.digest}",
+        "blobs": [f"{base}/blobs/{blob.digest}" for blob in image.blobs],
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "benches.storm_load", str(port)],
+        cwd=Path(__file__).parents[1],
+        input=json.dumps(asked).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    said = json.loads(done.stdout)
+    return Storm(said["seconds"], said["client_cpu"], [Layer(**layer) for layer in said["layers"]])
+
+
+class _Clients:
+    def __init__(self, port: int, asked: dict[str, object]) -> None:
+        self._port = port
+        self._asked = asked
+        self.layers: list[Layer] = []
+        self.failures: list[str] = []
+
+    def run(self, count: int) -> None:
+        _all([threading.Thread(target=self._guarded, args=(self._client,)) for _ in range(count)])
+
+    def _guarded(self, work, *arguments) -> None:  # type: ignore[no-untyped-def]
+        try:
+            work(*arguments)
+        except (OSError, ValueError) as failure:
+            self.failures.append(f"{failure}")
+
+    def _client(self) -> None:
+        with self._connected() as sock:
+            self._ask(sock, "HEAD", str(self._asked["tag"]))
+            self._ask(sock, "GET", str(self._asked["manifest"]))
+        blobs = self._asked["blobs"]
+        assert isinstance(blobs, list)
+        _all([threading.Thread(target=self._guarded, args=(self._blob, path)) for path in blobs])
+
+    def _blob(self, path: str) -> None:
+        with self._connected() as sock:
+            sock.sendall(_request("GET", path, self._port))
+            asked = time.monotonic()
+            length = body_length(read_head(sock))
+            sock.recv(1, socket.MSG_PEEK)
+            first_byte = time.monotonic()
+            discard(sock, length)
+        self.layers.append(Layer(path, asked, first_byte, length))
+
+    def _ask(self, sock: socket.socket, method: str, path: str) -> None:
+        sock.sendall(_request(method, path, self._port))
+        head = read_head(sock)
+        if method == "GET":
+            discard(sock, body_length(head))
+
+    def _connected(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._port))
+
+
+def _request(method: str, path: str, port: int) -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n".encode()
+
+
+def _all(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def main(arguments: list[str]) -> None:
+    """The process behind `run_storm`."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit[1], limit[1]))
+    threading.stack_size(128 << 10)
+    asked = json.load(sys.stdin)
+    clients = _Clients(int(arguments[0]), asked)
+    began = time.monotonic()
+    clients.run(asked["clients"])
+    seconds = time.monotonic() - began
+    if clients.failures:
+        raise SystemExit(f"{len(clients.failures)} failed: {clients.failures[0]}")
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "client_cpu": usage.ru_utime + usage.ru_stime,
+                "layers": [asdict(layer) for layer in clients.layers],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
