@@ -20,8 +20,6 @@ FIRST_CHUNK = 32 << 10
 #: Chunk of a client that has shown nothing yet, or was slow. The server holds some eight of them and 96 KiB for one
 #: that stalls (docs/design/0003-processes.md), which keeps it below the 200 KiB that I9 allows.
 SMALL_CHUNK = 6 << 10
-#: Chunk of a client that has just proven that it reads.
-FIRST_LARGE = 64 << 10
 #: Chunk of a client that keeps up.
 LARGE_CHUNK = 256 << 10
 #: Bytes after which quick sends prove that the client reads: more than kernel and server take for one that does not
@@ -32,12 +30,15 @@ FAST = 4e6
 #: Chunks that the server holds for one client that stalls (measured).
 BUFFERED = 8
 #: What all large chunks of a process may hold at once.
-MEMORY = 64 << 20
-#: How long a body that waits for its fill waits for more than a little, in seconds: to wake fifty readers for every
+MEMORY = 128 << 20
+#: How long a body that follows its fill waits for more than a little, in seconds: to wake fifty readers for every
 #: packet costs more than they are given.
 GATHER = 0.02
+#: A send that took longer than this, in seconds, tells that the process has much to do. Bodies that follow a fill then
+#: gather too, so that those who have no byte yet come between: a third off a storm's first bytes (measured).
+BUSY = 0.005
 #: A send that waits longer than this, in seconds, is a client's doing.
-SLOW_SEND = 0.05
+SLOW_SEND = 0.2
 
 
 class Body(Protocol):
@@ -64,21 +65,13 @@ class Pumps:
     def __init__(self, stall_timeout: float) -> None:
         self._stall_timeout = stall_timeout
         self._active: set[Pump] = set()
-        #: Bytes of chunk size that clients who keep up have beyond the small one.
-        self._lent = 0
+        #: Clients that keep up.
+        self.fast = 0
 
-    def lend(self, chunk: int) -> int:
-        """A larger chunk than `chunk` if there is memory for it; `give_back` returns it."""
-        larger = min(max(chunk * 2, FIRST_LARGE), LARGE_CHUNK)
-        if (self._lent + larger - chunk) * BUFFERED > MEMORY:
-            return chunk
-        self._lent += larger - chunk
-        return larger
-
-    def give_back(self, chunk: int) -> int:
-        """The small chunk, instead of `chunk`."""
-        self._lent -= chunk - SMALL_CHUNK
-        return SMALL_CHUNK
+    @property
+    def large(self) -> int:
+        """The chunk of clients that keep up: they share the memory that large chunks may hold."""
+        return max(SMALL_CHUNK, min(LARGE_CHUNK, MEMORY // (BUFFERED * max(1, self.fast))))
 
     async def watch(self) -> None:
         """Drops stalled clients, until cancelled. One timer for all: a timer per send would cost more than the send."""
@@ -119,7 +112,9 @@ class Pump:
         self._task: asyncio.Task[Any] | None = None
         self._gone = False
         self._sent = 0
-        self._limit = SMALL_CHUNK
+        self._fast = False
+        #: Whether the last send waited for the client: what the kernel then took leaves room for more than a little.
+        self._drained = False
         #: Where and when (monotonic) the client began to prove that it keeps up.
         self._from, self._since = 0, time.monotonic()
         #: When the send that is under way began (monotonic), if one is.
@@ -151,7 +146,7 @@ class Pump:
             raise ClientGone from None
         finally:
             self._task = None
-            self._limit = self._pumps.give_back(self._limit)
+            self._keeps_up(False)
             watcher.cancel()
         return self._sent
 
@@ -160,25 +155,38 @@ class Pump:
             pass
         self.drop()
 
-    def _judge(self, began: float) -> None:
-        """The size of the next chunk, after a send that began then."""
-        now = time.monotonic()
-        if now - began > SLOW_SEND:
-            self._limit = self._pumps.give_back(self._limit)
-            self._from, self._since = self._sent, now
-        elif self._limit < LARGE_CHUNK:
-            proven = self._sent - self._from - UNPROVEN
-            if proven > 0 and proven + UNPROVEN > FAST * (now - self._since):
-                self._limit = self._pumps.lend(self._limit)
+    def _limit(self) -> int:
+        """The size of the next chunk."""
+        if self._sent < KERNEL:
+            return FIRST_CHUNK
+        if self._drained:
+            self._drained = False
+            return FIRST_CHUNK
+        return self._pumps.large if self._fast else SMALL_CHUNK
+
+    def _judge(self, took: float) -> None:
+        """Whether the client keeps up, after a send that took so many seconds."""
+        if took > SLOW_SEND:
+            self._keeps_up(False)
+            self._drained = True
+            self._from, self._since = self._sent, time.monotonic()
+        elif not self._fast:
+            taken = self._sent - self._from
+            self._keeps_up(taken > UNPROVEN and taken > FAST * (time.monotonic() - self._since))
+
+    def _keeps_up(self, fast: bool) -> None:
+        self._pumps.fast += fast - self._fast
+        self._fast = fast
 
     async def _pump(self) -> None:
         plan, send = self._plan, self._send
         length = plan.length
+        follows = False
         while True:
-            limit = self._limit if self._sent >= KERNEL else FIRST_CHUNK
+            limit = self._limit()
             chunk = plan.take(limit)
-            waited = chunk is None
             if chunk is None:
+                follows = True
                 chunk = await plan.next(limit)
             self._sent += len(chunk)
             more = bool(chunk) and self._sent != length
@@ -187,6 +195,7 @@ class Pump:
             self.sending_since = None
             if not more:
                 return
-            self._judge(began)
-            if waited and len(chunk) < limit:
+            took = time.monotonic() - began
+            self._judge(took)
+            if follows and (len(chunk) < limit or took > BUSY):
                 await asyncio.sleep(GATHER)

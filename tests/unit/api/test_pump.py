@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import pytest
 
+from pyregistry.api import pump as pump_module
 from pyregistry.api.pump import (
     BUFFERED,
     FIRST_CHUNK,
-    FIRST_LARGE,
+    GATHER,
     KERNEL,
     LARGE_CHUNK,
     MEMORY,
@@ -138,13 +139,60 @@ async def test_client_that_takes_nothing_is_dropped() -> None:
     await asyncio.gather(watch, return_exceptions=True)
 
 
-def test_memory_for_large_chunks_is_bounded_and_comes_back() -> None:
+class CountedSleeps:
+    """asyncio of the pump's module: counts its pauses, which then cost one turn of the loop."""
+
+    def __init__(self) -> None:
+        self.pauses = 0
+
+    async def sleep(self, seconds: float) -> None:
+        assert seconds == GATHER
+        self.pauses += 1
+        await asyncio.sleep(0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+
+class PresentPlan(FakePlan):
+    """A body that is on disk: never waited for."""
+
+    def take(self, limit: int) -> bytes | None:
+        return self._give(limit)
+
+
+@pytest.mark.parametrize(
+    ("kind", "busy", "pauses"), [(FakePlan, True, True), (FakePlan, False, False), (PresentPlan, True, False)]
+)
+async def test_who_follows_a_fill_pauses_while_the_process_is_busy(
+    kind: type[FakePlan], busy: bool, pauses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleeps = CountedSleeps()
+    monkeypatch.setattr(pump_module, "asyncio", sleeps)
+    monkeypatch.setattr(pump_module, "BUSY", 0.0 if busy else 60.0)
+    plan = kind(1_000_000)
+    await pumped(plan, Client())
+    assert (sleeps.pauses > len(plan.limits) // 2) == pauses
+
+
+async def test_clients_that_keep_up_share_the_memory_for_large_chunks() -> None:
     pumps = Pumps(60.0)
-    chunks = [SMALL_CHUNK] * 200
-    for _ in range(3):
-        chunks = [pumps.lend(chunk) for chunk in chunks]
-    assert sum(chunk - SMALL_CHUNK for chunk in chunks) * BUFFERED <= MEMORY
-    assert {SMALL_CHUNK, FIRST_LARGE} == set(chunks)
-    assert min(chunks) == SMALL_CHUNK
-    assert {pumps.give_back(chunk) for chunk in chunks} == {SMALL_CHUNK}
-    assert pumps.lend(SMALL_CHUNK) > SMALL_CHUNK
+    assert pumps.large == LARGE_CHUNK
+    pumps.fast = 200
+    assert pumps.large == MEMORY // BUFFERED // 200
+    pumps.fast = 100_000
+    assert pumps.large == SMALL_CHUNK
+    pumps.fast = 0
+    await pumps.send(cast("Any", FakePlan(UNPROVEN + LARGE_CHUNK)), Client().send, Client().receive)
+    assert pumps.fast == 0
+
+
+async def test_a_send_that_waited_is_followed_by_one_larger_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "SLOW_SEND", -1.0)
+    plan = PresentPlan(1_000_000)
+    await pumped(plan, Client())
+    assert set(plan.limits) == {FIRST_CHUNK}
+    monkeypatch.setattr(pump_module, "SLOW_SEND", 60.0)
+    plan = PresentPlan(UNPROVEN)
+    await pumped(plan, Client())
+    assert set(plan.limits[KERNEL // FIRST_CHUNK :]) == {SMALL_CHUNK}
