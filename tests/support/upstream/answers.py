@@ -50,6 +50,8 @@ class Answer:
     head: bytes | None = None
     """Sent in place of the status line and headers."""
     replaced: dict[str, str | None] = field(default_factory=dict)
+    lines: bytes = b""
+    """Sent after the headers as they are: what no header may look like."""
     stops: list[Stop] = field(default_factory=list)
     flips: dict[int, int] = field(default_factory=dict)
     """Offset in `content` to a mask its byte is XORed with."""
@@ -97,14 +99,15 @@ class Answer:
         headers = [(name, value) for name, value in headers if name.lower() not in self.replaced]
         headers += [(name, value) for name, value in self.replaced.items() if value is not None]
         lines = [f"HTTP/1.1 {self.status} {_reason(self.status)}", *(f"{name}: {value}" for name, value in headers)]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return ("\r\n".join(lines) + "\r\n").encode("latin-1") + self.lines + b"\r\n"
 
     @property
     def keeps_alive(self) -> bool:
         """Whether the client knows where this answer ends, so that another may follow."""
         length = str(self.end - self.begin)
         honest = self.framing is Framing.CHUNKED or self.replaced.get("content-length", length) == length
-        return self.framing is not Framing.CLOSE and self.head is None and honest and "connection" not in self.replaced
+        plain = self.head is None and not self.lines and "connection" not in self.replaced
+        return self.framing is not Framing.CLOSE and honest and plain
 
 
 def error(status: int, code: str, message: str = "", headers: tuple[tuple[str, str], ...] = ()) -> Answer:

@@ -58,7 +58,7 @@ class Connection:
     def serve(self) -> None:
         """Answers requests until either side has enough. Closes the socket."""
         try:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, GoneError):
                 tls = self._registry.settings.tls
                 if tls is not None:
                     self._secure(tls)
@@ -68,8 +68,8 @@ class Connection:
             self._sock.close()
 
     def _secure(self, tls: Tls) -> None:
-        if tls.delay:
-            time.sleep(tls.delay)
+        if tls.delay != 0:
+            self._pause(tls.delay)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.client_ca)
         context.load_cert_chain(tls.cert, tls.key)
         if tls.client_ca is not None:

@@ -136,6 +136,17 @@ class Headers(Action):
 
 
 @dataclass(frozen=True)
+class Lines(Action):
+    """These bytes among the headers, each line with its own end: what no header may look like."""
+
+    of_content: ClassVar[bool] = False
+    data: bytes
+
+    def apply(self, answer: Answer) -> None:
+        answer.lines += self.data
+
+
+@dataclass(frozen=True)
 class Head(Action):
     """These bytes in place of status line and headers."""
 
@@ -220,6 +231,40 @@ class IgnoreRange(Action):
     def apply(self, answer: Answer) -> None:
         if answer.part:
             answer.part, answer.status = None, 200
+
+
+@dataclass(frozen=True)
+class Length(Action):
+    """Announces a Content-Length that is `by` bytes too large; negative: more comes than announced."""
+
+    by: int
+
+    def apply(self, answer: Answer) -> None:
+        answer.replaced["content-length"] = str(answer.end - answer.begin + self.by)
+
+
+@dataclass(frozen=True)
+class Misplace(Action):
+    """The bytes asked for, with a Content-Range `by` bytes further on, of a whole that is `grow` bytes larger."""
+
+    by: int = 0
+    grow: int = 0
+
+    def apply(self, answer: Answer) -> None:
+        if answer.part:
+            first, last = answer.begin + self.by, answer.end - 1 + self.by
+            answer.replaced["content-range"] = f"bytes {first}-{last}/{len(answer.content) + self.grow}"
+
+
+@dataclass(frozen=True)
+class Clip(Action):
+    """No more than `most` bytes of a range, honestly announced: a server may (RFC 9110 section 15.3.7)."""
+
+    most: int
+
+    def apply(self, answer: Answer) -> None:
+        if answer.part:
+            answer.part = (answer.begin, min(answer.end, answer.begin + self.most))
 
 
 @dataclass(frozen=True)

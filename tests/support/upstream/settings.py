@@ -26,8 +26,8 @@ class Tokens:
     first_scope_only: bool = False
     ping_scope: str | None = None
     """A placeholder scope in the challenge to /v2/, as ghcr.io has."""
-    challenge: str | None = None
-    """This challenge, word for word."""
+    challenge: str | tuple[str, ...] | None = None
+    """This challenge, word for word but for `{realm}`; several: a header for each."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Redirect:
     status: int = 307
     lifetime: float | None = None
     """Seconds; afterwards 403. `expire_addresses()` ends all at once."""
+    uses: int | None = None
+    """Requests an address is good for; afterwards 403."""
     heads: bool = True
     """Whether HEAD is redirected too."""
 
@@ -65,8 +67,8 @@ class Tls:
     key: str
     client_ca: str | None = None
     """Clients must show a certificate of this authority."""
-    delay: float = 0
-    """Seconds before the handshake."""
+    delay: float | None = 0
+    """Seconds before the handshake; None: it never comes."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import math
 import secrets
 import threading
 import time
@@ -17,7 +18,8 @@ class Doors:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tokens: dict[str, tuple[float, frozenset[str]]] = {}
-        self._signatures: dict[str, float] = {}
+        self._signatures: dict[str, tuple[float, float]] = {}
+        """When each ends, and how often it may still be used."""
         self._numbers = itertools.count(1)
 
     def expire_tokens(self) -> None:
@@ -45,7 +47,8 @@ class Doors:
             if expiry > time.monotonic() and (request.kind is Kind.PING or scope in scopes):
                 return None
         if auth.challenge is not None:
-            return _refuse(auth.challenge)
+            given = (auth.challenge,) if isinstance(auth.challenge, str) else auth.challenge
+            return _refuse(*(one.replace("{realm}", f"{realm}/token") for one in given))
         asked: str | None = scope
         if request.kind is Kind.PING:
             asked = auth.ping_scope
@@ -92,7 +95,7 @@ class Doors:
         lifetime = redirect.lifetime if redirect.lifetime is not None else 3600
         signature = secrets.token_hex(16)
         with self._lock:
-            self._signatures[signature] = time.monotonic() + lifetime
+            self._signatures[signature] = (time.monotonic() + lifetime, redirect.uses or math.inf)
         address = f"{base}/cdn/{request.repository}/{request.reference}?signature={signature}"
         return Answer(redirect.status, [("Location", address)])
 
@@ -100,9 +103,11 @@ class Doors:
         """None if a signed address is good, else what an object store says."""
         if request.authorization is not None and request.place is not Place.REGISTRY:
             return error(400, "InvalidArgument", "Only one auth mechanism allowed")
+        signature = request.parameters.get("signature", "")
         with self._lock:
-            expiry = self._signatures.get(request.parameters.get("signature", ""), 0.0)
-        if expiry <= time.monotonic():
+            expiry, uses = self._signatures.get(signature, (0.0, 0.0))
+            self._signatures[signature] = (expiry, uses - 1)
+        if expiry <= time.monotonic() or uses <= 0:
             return error(403, "AccessDenied", "Request has expired")
         return None
 
@@ -117,8 +122,9 @@ class Doors:
         return granted
 
 
-def _refuse(challenge: str) -> Answer:
-    return error(401, "UNAUTHORIZED", "authentication required", (("WWW-Authenticate", challenge),))
+def _refuse(*challenges: str) -> Answer:
+    headers = tuple(("WWW-Authenticate", challenge) for challenge in challenges)
+    return error(401, "UNAUTHORIZED", "authentication required", headers)
 
 
 def _user(credentials: str, users: Mapping[str, str]) -> str | None:
