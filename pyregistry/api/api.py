@@ -143,7 +143,7 @@ class Api:
             log.error("%s request failed", exchange.route, exc_info=error)
         if exchange.result is not Result.STALE:
             exchange.result = Result.ERROR
-        if exchange.status:
+        if exchange.begun():
             # The response has begun: ending it without its final message is what tells the client (I4).
             log.warning("response of %s cut short after %d bytes: %s", exchange.reference, exchange.sent, error)
             return

@@ -18,6 +18,7 @@ class Exchange:
 
     __slots__ = (
         "_send",
+        "_start",
         "began",
         "cause",
         "ended",
@@ -36,6 +37,7 @@ class Exchange:
 
     def __init__(self, method: str, receive: Receive, send: Send) -> None:
         self._send = send
+        self._start: Message | None = None
         self.receive = receive
         self.method = method
         self.began = time.perf_counter()
@@ -59,13 +61,28 @@ class Exchange:
         self.ended = False
 
     async def send(self, message: Message) -> None:
-        """Passes a message on and notes what it says."""
+        """Passes a message on and notes what it says.
+
+        The start waits for the body's first piece, as it would in the server: a body that fails before it has a byte
+        is then answered as the error it is.
+        """
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        else:
-            size = len(message["body"])
-            if size and not self.sent:
-                self.first_byte = time.perf_counter() - self.began
-            self.sent += size
-            self.ended = not message["more_body"]
+            self._start = message
+            return
+        if self._start is not None:
+            start, self._start = self._start, None
+            await self._send(start)
+        size = len(message["body"])
+        if size and not self.sent:
+            self.first_byte = time.perf_counter() - self.began
+        self.sent += size
+        self.ended = not message["more_body"]
         await self._send(message)
+
+    def begun(self) -> bool:
+        """Whether some of the response has gone to the server; a start that has not is taken back."""
+        if self._start is not None:
+            self._start = None
+            self.status = 0
+        return self.status != 0

@@ -116,6 +116,21 @@ def test_upstreams_answer_becomes_ours(
         assert reply.headers["retry-after"] == "7"
 
 
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=5-9"}])
+def test_a_body_that_fails_before_its_first_byte_is_an_error(
+    headers: dict[str, str], upstream: Upstream, serve: Callable[..., Serve]
+) -> None:
+    """Its size was known, so there was a status already; none of it had reached the client."""
+    made = image([MIB], seed=f"no byte {headers}")
+    layer = made.layers[0]
+    upstream.add("team/app", made, "v1")
+    upstream.always(Match("GET", reference=layer.digest), Cut(0))
+    server = serve(upstreams={"docker.io": upstream.url})
+    reply = get(f"{server.url}/v2/team/app/blobs/{layer.digest}", headers=headers)
+    assert (reply.status, b'"cause":"UNREACHABLE"' in reply.body) == (502, True), reply.body
+    assert (reply.headers["content-type"], "etag" in reply.headers) == ("application/json", False)
+
+
 def test_a_failure_answers_everyone_and_asks_once(upstream: Upstream, serve: Callable[..., Serve]) -> None:
     """I6: one generation, one request upstream, the same cause for all."""
     made = image([4096], seed="i6")
