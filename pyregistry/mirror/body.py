@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pyregistry.errors import Cause
+
 if TYPE_CHECKING:
     from pyregistry._native import Lock, Source
     from pyregistry.errors import Failure
@@ -33,10 +35,15 @@ class Body:
         self._began = time.time()
 
     def end(self, failure: Failure | None = None) -> None:
-        """It has been asked for, or `failure` came of it; what breaks in the middle is no sign of an outage."""
+        """It has been asked for, or `failure` came of it.
+
+        What breaks in the middle is no sign of an outage; yet a limit that meets the request for the rest is one.
+        """
         self._limits.give(self._place)
         self._place = None
-        if self.source.received:
+        if failure is not None and failure.cause is Cause.RATE_LIMITED:
+            self._breaker.failed(failure, self._url)
+        elif self.source.received:
             self._breaker.answered(self._began)
         elif failure is not None:
             self._breaker.failed(failure, self._url)

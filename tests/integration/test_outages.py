@@ -14,7 +14,7 @@ from tests.support.images import Image, image
 from tests.support.ports import port_of, reserve
 from tests.support.serve import Serve
 from tests.support.storms import run_storm
-from tests.support.upstream import Hold, Kind, LocalUpstream, Match, Reply, Silence, Upstream, too_many
+from tests.support.upstream import Cut, Hold, Kind, LocalUpstream, Match, Reply, Silence, Upstream, too_many
 
 NEVER = "10m"
 """A time that no test waits for: what is answered did not wait."""
@@ -132,6 +132,19 @@ def test_a_limit_is_honoured_for_all_requests(as_date: bool, upstream: Upstream,
     stale = get(f"{server.url}/v2/team/app/manifests/v1")
     assert (stale.status, "stale" in stale.headers["warning"]) == (200, True)
     assert upstream.records() == []
+
+
+def test_a_limit_that_meets_the_rest_of_a_body_is_honoured(upstream: Upstream, serve: Start) -> None:
+    made = image([1 << 20], seed="limited rest")
+    layer = made.layers[0]
+    upstream.add("team/app", made, "v1")
+    server = serve(upstreams={"docker.io": upstream.url}, mirror=mirror())
+    upstream.once(Match("GET", reference=layer.digest), Cut(500_000))
+    upstream.always(Match("GET", ranged=True), too_many(120))
+    assert not get(f"{server.url}/v2/team/app/blobs/{layer.digest}", expect=layer).right
+    limited = get(f"{server.url}/v2/team/app/manifests/v1")
+    assert limited.status == 429
+    assert [record.status for record in upstream.records()] == [200, 429]
 
 
 def test_a_limit_passes(upstream: Upstream, serve: Start) -> None:
