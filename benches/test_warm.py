@@ -1,4 +1,4 @@
-"""What a warm cache gives: whole blobs, 50 KiB ranges, pulls by tag. End to end over loopback.
+"""What a warm cache gives: whole blobs, ranges of 50 KiB and 1 MiB, pulls by tag. End to end over loopback.
 
 Besides the time each reports `cpu_per_gb` (CPU seconds of all server processes per 10^9 bytes) or `cpu_us_per_request`.
 """
@@ -17,7 +17,6 @@ from tests.support.serve import Serve
 from tests.support.upstream import UpstreamProcess
 
 SIZE = 512 << 20
-RANGE = 50 << 10
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def port_of(server: Serve) -> int:
     return int(server.host.rpartition(":")[2])
 
 
-@pytest.mark.parametrize("connections", [1, 4])
+@pytest.mark.parametrize("connections", [1, pytest.param(4, marks=pytest.mark.gate)])
 def test_whole_blob(warm: tuple[Serve, Image], connections: int, benchmark: BenchmarkFixture) -> None:
     server, made = warm
     rates, costs = [], []
@@ -54,12 +53,14 @@ def test_whole_blob(warm: tuple[Serve, Image], connections: int, benchmark: Benc
     _report(benchmark, gb_per_s=rates, cpu_per_gb=costs)
 
 
-def test_ranges_of_50_kib(warm: tuple[Serve, Image], benchmark: BenchmarkFixture) -> None:
+@pytest.mark.parametrize("length", [pytest.param(50 << 10, marks=pytest.mark.gate), 1 << 20], ids=["50 KiB", "1 MiB"])
+def test_ranges(warm: tuple[Serve, Image], length: int, benchmark: BenchmarkFixture) -> None:
     server, made = warm
     path = f"/v2/team/app/blobs/{made.layers[0].digest}"
-    _small(benchmark, server, server.url + path, wrk.random_ranges(path, SIZE, RANGE))
+    _small(benchmark, server, server.url + path, wrk.random_ranges(path, SIZE, length))
 
 
+@pytest.mark.gate
 def test_manifest_by_tag(warm: tuple[Serve, Image], benchmark: BenchmarkFixture) -> None:
     server, _ = warm
     _small(benchmark, server, f"{server.url}/v2/team/app/manifests/v1", None)
