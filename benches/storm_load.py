@@ -2,7 +2,7 @@
 
 A thread for each client and layer; bodies are thrown away in the kernel (`benches.load`). Times are time.monotonic(),
 which all processes of a machine share. `python -m benches.storm_load PORT` reads one JSON object (clients, tag,
-manifest, blobs: paths) from standard input and prints one.
+manifests, blobs: paths) from standard input and prints one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benches.load import body_length, discard, read_head
+from tests.support.storms import ACCEPT
 
 if TYPE_CHECKING:
     from tests.support.images import Image
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layer:
-    """One client's pull of one blob: when it asked and got its first body byte, and its bytes."""
+    """One client's pull of one blob: when it began with the image, asked for this and got its first byte; its bytes."""
 
     path: str
+    begun: float
     asked: float
     first_byte: float
     received: int
@@ -43,22 +45,27 @@ class Storm:
     layers: list[Layer]
 
 
-def run_storm(port: int, repository: str, tag: str, image: Image, clients: int) -> Storm:
-    """So many clients pull as containerd does: HEAD by tag, GET by digest, then config and layers all at once."""
+def run_storm(port: int, repository: str, tag: str, image: Image, clients: int, *, index: Image | None = None) -> Storm:
+    """So many clients pull as containerd does: HEAD by tag, GET by digest, then config and layers all at once.
+
+    `index`: what the tag names, if that is an index with the image in it. RuntimeError if a client failed.
+    """
     base = f"/v2/{repository}"
     asked = {
         "clients": clients,
         "tag": f"{base}/manifests/{tag}",
-        "manifest": f"{base}/manifests/{image.digest}",
+        "manifests": [f"{base}/manifests/{part.digest}" for part in (index, image) if part is not None],
         "blobs": [f"{base}/blobs/{blob.digest}" for blob in image.blobs],
     }
     done = subprocess.run(
         [sys.executable, "-m", "benches.storm_load", str(port)],
         cwd=Path(__file__).parents[1],
         input=json.dumps(asked).encode(),
-        stdout=subprocess.PIPE,
-        check=True,
+        capture_output=True,
+        check=False,
     )
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode())
     said = json.loads(done.stdout)
     return Storm(said["seconds"], said["client_cpu"], [Layer(**layer) for layer in said["layers"]])
 
@@ -80,14 +87,17 @@ class _Clients:
             self.failures.append(f"{failure}")
 
     def _client(self) -> None:
+        begun = time.monotonic()
+        manifests, blobs = self._asked["manifests"], self._asked["blobs"]
+        assert isinstance(manifests, list)
+        assert isinstance(blobs, list)
         with self._connected() as sock:
             self._ask(sock, "HEAD", str(self._asked["tag"]))
-            self._ask(sock, "GET", str(self._asked["manifest"]))
-        blobs = self._asked["blobs"]
-        assert isinstance(blobs, list)
-        _all([threading.Thread(target=self._guarded, args=(self._blob, path)) for path in blobs])
+            for path in manifests:
+                self._ask(sock, "GET", path)
+        _all([threading.Thread(target=self._guarded, args=(self._blob, path, begun)) for path in blobs])
 
-    def _blob(self, path: str) -> None:
+    def _blob(self, path: str, begun: float) -> None:
         with self._connected() as sock:
             sock.sendall(_request("GET", path, self._port))
             asked = time.monotonic()
@@ -95,7 +105,7 @@ class _Clients:
             sock.recv(1, socket.MSG_PEEK)
             first_byte = time.monotonic()
             discard(sock, length)
-        self.layers.append(Layer(path, asked, first_byte, length))
+        self.layers.append(Layer(path, begun, asked, first_byte, length))
 
     def _ask(self, sock: socket.socket, method: str, path: str) -> None:
         sock.sendall(_request(method, path, self._port))
@@ -108,7 +118,7 @@ class _Clients:
 
 
 def _request(method: str, path: str, port: int) -> bytes:
-    return f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n".encode()
+    return f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: {ACCEPT}\r\n\r\n".encode()
 
 
 def _all(threads: list[threading.Thread]) -> None:

@@ -93,8 +93,8 @@ def test_every_command_and_option_is_on_its_page() -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=named)
 def test_commands_of_make_exist(path: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    code = re.findall(r"`make ([a-z]+)|^\$ make ([a-z]+)", path.read_text(), re.MULTILINE)
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    code = re.findall(r"`make ([a-z-]+)|^\$ make ([a-z-]+)", path.read_text(), re.MULTILINE)
     assert {first or second for first, second in code} <= targets
 
 
@@ -102,7 +102,7 @@ def test_every_command_of_make_is_explained() -> None:
     makefile = (ROOT / "Makefile").read_text()
     declared = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert declared is not None
-    assert set(declared[1].split()) == set(re.findall(r"^([a-z]+):.*## \S", makefile, re.MULTILINE))
+    assert set(declared[1].split()) == set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
 
 
 def test_nobody_is_sent_to_another_package() -> None:

@@ -1,0 +1,117 @@
+"""Where one system meets one scenario: its folder, its upstream, how much is asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from benches.load import drain
+from benches.peers.fetch import get
+from tests.support.upstream import UpstreamProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from benches.peers.system import System
+    from tests.support.images import Image
+
+#: Attempts to fill a cache before it counts as one that does not keep what it fetched.
+FILLS = 5
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much a run asks: sizes are divided by `divisor`; `seconds` is how long requests per second are counted."""
+
+    divisor: int
+    rounds: int
+    seconds: int
+    clients: int
+    tags: int
+
+    def size(self, full: int) -> int:
+        """Bytes, whole 64 KiB, one at least."""
+        return max(1, full // self.divisor >> 16) << 16
+
+
+FULL = Effort(divisor=1, rounds=3, seconds=3, clients=50, tags=500)
+QUICK = Effort(divisor=4, rounds=1, seconds=1, clients=50, tags=100)
+SMOKE = Effort(divisor=64, rounds=1, seconds=1, clients=4, tags=3)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A system that is here."""
+
+    kind: type[System]
+    program: str
+    version: str
+
+
+class Stand:
+    """One system's place for a scenario, with an upstream of its own, so that its requests are told apart."""
+
+    def __init__(self, installed: Installed, effort: Effort) -> None:
+        self.installed = installed
+        self.effort = effort
+        self.upstream = UpstreamProcess()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.upstream.close()
+
+    @contextlib.contextmanager
+    def mirror(self, freshness: int | None = None) -> Iterator[System]:
+        """A fresh mirror of the upstream."""
+        with self._started(self.upstream, freshness) as system:
+            yield system
+
+    @contextlib.contextmanager
+    def registry(self) -> Iterator[System]:
+        """A fresh registry of its own."""
+        with self._started(None, None) as system:
+            yield system
+
+    @contextlib.contextmanager
+    def _started(self, upstream: UpstreamProcess | None, freshness: int | None) -> Iterator[System]:
+        folder = Path(tempfile.mkdtemp(prefix="peers-"))
+        system = self.installed.kind(self.installed.program, folder / "root", upstream, freshness)
+        try:
+            system.start()
+            self.upstream.forget()
+            yield system
+        finally:
+            system.close()
+            shutil.rmtree(folder)
+
+    def fill(self, system: System, repository: str, image: Image, tags: Iterable[str]) -> None:
+        """Puts an image under these tags into a system, by pulls unless it has another way."""
+        for tag in tags:
+            self.upstream.add(repository, image, tag)
+            if system.stock(repository, image, tag):
+                continue
+            got = get(system.port, f"/v2/{repository}/manifests/{tag}")
+            if not got.whole:
+                raise RuntimeError(f"no manifest of {repository}:{tag}: {got.failure}")
+            for blob in image.blobs:
+                self.warm(system, f"/v2/{repository}/blobs/{blob.digest}", blob.digest)
+
+    def warm(self, system: System, path: str, digest: str) -> None:
+        """Pulls a blob until it comes from the store; some write it down a little after the client has it."""
+        for _ in range(FILLS):
+            before = self.upstream.gets(digest)
+            drain(system.port, path)
+            if self.upstream.gets(digest) == before:
+                return
+        raise RuntimeError(f"{path} is fetched again each time")
+
+    def upstream_ratio(self, image: Image) -> float:
+        """Bytes that upstream sent of the image's config and layers, over what they are."""
+        sent = sum(self.upstream.body_bytes(blob.digest) for blob in image.blobs)
+        return sent / sum(blob.size for blob in image.blobs)
