@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benches.pages import touch_pages
 from benches.push_load import push
 from benches.usage import cpu_of, measured
 from tests.support.peers import Distribution
@@ -41,8 +42,10 @@ def test_push(servers: tuple[Serve, Distribution], chunk: int, benchmark: Benchm
 
     def pair() -> None:
         seed = f"{tmp_path} {len(rates)}"
+        touch_pages(tmp_path, COUNT * SIZE * 2)
         with measured(ours) as usage:
             done = push(_port(ours.host), "bench/push", chunk=chunk, seed=seed, count=COUNT, size=SIZE)
+        touch_pages(tmp_path, COUNT * SIZE * 2)
         before = cpu_of([theirs.pid])
         other = push(_port(theirs.host), "bench/push", chunk=chunk, seed=seed, count=COUNT, size=SIZE)
         spent = cpu_of([theirs.pid]) - before
@@ -56,3 +59,22 @@ def test_push(servers: tuple[Serve, Distribution], chunk: int, benchmark: Benchm
         cpu_per_gb=round(statistics.median(costs), 2),
         over_distribution=round(statistics.median(ratios), 2),
     )
+
+
+@pytest.mark.gate
+@pytest.mark.timeout(120)
+def test_push_alone(tmp_path: Path, benchmark: BenchmarkFixture) -> None:
+    """Monolithic, without the other registry."""
+    rates: list[float] = []
+    costs: list[float] = []
+    with Serve(tmp_path / "root", log={"level": "warning"}) as server:
+
+        def once() -> None:
+            seed = f"{tmp_path} {len(rates)}"
+            with measured(server) as usage:
+                done = push(_port(server.host), "bench/push", chunk=0, seed=seed, count=COUNT, size=SIZE)
+            rates.append(done.sent / done.seconds / 1e6)
+            costs.append(usage.cpu / done.sent * 1e9)
+
+        benchmark.pedantic(once, rounds=3, iterations=1, warmup_rounds=1)
+    benchmark.extra_info.update(mb_per_s=round(statistics.median(rates)), cpu_per_gb=round(statistics.median(costs), 3))

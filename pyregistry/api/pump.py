@@ -17,9 +17,11 @@ ONE_MESSAGE = 64 << 10
 #: Bytes that go to the kernel whatever the client does (the listener's TCP_NOTSENT_LOWAT is above), and their chunks.
 KERNEL = 192 << 10
 FIRST_CHUNK = 32 << 10
-#: Chunk of a client that has shown nothing yet, or was slow. The server holds some eight of them and 96 KiB for one
-#: that stalls (docs/design/0003-processes.md), which keeps it below the 200 KiB that I9 allows.
+#: Chunk of a client that has shown nothing yet, or was slow. The server holds some 24 of them for one that stalls
+#: (docs/design/0003-processes.md), which keeps it below the 200 KiB that I9 allows.
 SMALL_CHUNK = 6 << 10
+#: One chunk for a client that just took what waited for it: half as many sends to a slow client as without.
+DRAINED_CHUNK = 16 << 10
 #: Chunk of a client that keeps up.
 LARGE_CHUNK = 256 << 10
 #: Bytes after which quick sends prove that the client reads: more than kernel and server take for one that does not
@@ -27,7 +29,7 @@ LARGE_CHUNK = 256 << 10
 UNPROVEN = 768 << 10
 #: Bytes a second from which a client gets large chunks. Not one quick send: the kernel takes bursts from slow ones too.
 FAST = 4e6
-#: Chunks that the server holds for one client that stalls (measured).
+#: Large chunks that the server holds for one client that stalls (measured).
 BUFFERED = 8
 #: What all large chunks of a process may hold at once.
 MEMORY = 128 << 20
@@ -161,7 +163,7 @@ class Pump:
             return FIRST_CHUNK
         if self._drained:
             self._drained = False
-            return FIRST_CHUNK
+            return DRAINED_CHUNK
         return self._pumps.large if self._fast else SMALL_CHUNK
 
     def _judge(self, took: float) -> None:

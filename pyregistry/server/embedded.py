@@ -33,10 +33,9 @@ with_scope: Any = _callback_wrapper
 _HTTP1 = HTTP1Settings(
     # Closes slow connections and idle keep-alive ones, but not those that never sent a byte, nor HTTP/2's.
     header_read_timeout=30_000,
-    # What a request's head may take (1,024 ranges are 25 KB), what one read of an upload brings, and what hyper buffers
-    # of a response that its client does not take. Measured: with granian's 408 KiB a stalled client of 16 KiB chunks
-    # holds 535 KiB, with this and the pump's 6 KiB chunks 170; uploads cost more CPU the smaller this is.
-    max_buffer_size=96 * 1024,
+    # granian's default. What a request's head may take, what one read of an upload brings (the smaller, the more CPU
+    # uploads cost), and what hyper buffers of a response that its client does not take: of small chunks 16 at most.
+    max_buffer_size=408 * 1024,
 )
 _HTTP2 = HTTP2Settings(max_headers_size=64 * 1024, max_send_buffer_size=64 * 1024)
 
