@@ -59,7 +59,8 @@ async def get(api: Api, exchange: Exchange, request: Request, route: BlobRoute) 
     try:
         exchange.result = opened.result
         status, headers, plan = _plan(request, digest, opened)
-        await _send(api, exchange, status, [*headers, *namespace], plan)
+        await start(exchange.send, status, [*headers, *namespace])
+        await _send(api, exchange, request, plan)
     finally:
         opened.close()
 
@@ -73,8 +74,7 @@ async def delete(api: Api, exchange: Exchange, _: Request, route: BlobRoute) -> 
     await send_bytes(exchange.send, exchange.method, 202, [])
 
 
-async def _send(api: Api, exchange: Exchange, status: int, headers: list[Header], plan: Plan) -> None:
-    await start(exchange.send, status, headers)
+async def _send(api: Api, exchange: Exchange, request: Request, plan: Plan) -> None:
     if plan.length is not None and plan.length <= ONE_MESSAGE:
         body = plan.take(ONE_MESSAGE)
         if body is not None and len(body) == plan.length:
@@ -82,7 +82,7 @@ async def _send(api: Api, exchange: Exchange, status: int, headers: list[Header]
             return
         if body:
             await exchange.send({"type": "http.response.body", "body": body, "more_body": True})
-    await api.pumps.send(plan, exchange.send, exchange.receive)
+    await api.pumps.send(plan, exchange.send, exchange.receive, request.connection)
 
 
 def _plan(request: Request, digest: Digest, opened: Opened) -> tuple[int, list[Header], Plan]:

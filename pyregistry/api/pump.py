@@ -33,6 +33,8 @@ FAST = 4e6
 BUFFERED = 8
 #: What all large chunks of a process may hold at once.
 MEMORY = 128 << 20
+#: Connections that are remembered to have kept up.
+REMEMBERED = 4096
 #: How long a body that follows its fill waits for more than a little, in seconds: to wake fifty readers for every
 #: packet costs more than they are given.
 GATHER = 0.02
@@ -69,6 +71,8 @@ class Pumps:
         self._active: set[Pump] = set()
         #: Clients that keep up.
         self.fast = 0
+        #: Connections whose last body showed it, the latest last: their next begins with large chunks.
+        self._proven: dict[tuple[str, int], None] = {}
 
     @property
     def large(self) -> int:
@@ -84,16 +88,33 @@ class Pumps:
                 if pump.sending_since is not None and pump.sending_since < limit:
                     pump.drop()
 
-    async def send(self, plan: Body, send: Send, receive: Receive) -> int:
+    def keeps_up(self, connection: tuple[str, int] | None) -> bool:
+        """Whether the connection's last body showed that its client keeps up."""
+        return connection in self._proven
+
+    def remember(self, connection: tuple[str, int] | None) -> None:
+        """The client of the connection keeps up."""
+        if connection is not None:
+            self.forget(connection)
+            self._proven[connection] = None
+            if len(self._proven) > REMEMBERED:
+                del self._proven[next(iter(self._proven))]
+
+    def forget(self, connection: tuple[str, int] | None) -> None:
+        """The client of the connection has to show again that it keeps up."""
+        if connection is not None:
+            self._proven.pop(connection, None)
+
+    async def send(self, plan: Body, send: Send, receive: Receive, connection: tuple[str, int] | None = None) -> int:
         """Sends the whole body behind a started response and answers its bytes.
 
         Raises ClientGone, or the plan's Failure: the response then has no final message, which ends it short.
         """
-        return await self.run(self.pump(plan, send), receive)
+        return await self.run(self.pump(plan, send, connection), receive)
 
-    def pump(self, plan: Body, send: Send) -> Pump:
-        """A pump, for `run`."""
-        return Pump(self, plan, send)
+    def pump(self, plan: Body, send: Send, connection: tuple[str, int] | None = None) -> Pump:
+        """A pump, for `run`. `connection`: by which a client is known again."""
+        return Pump(self, plan, send, connection)
 
     async def run(self, pump: Pump, receive: Receive) -> int:
         """As `send`."""
@@ -107,10 +128,11 @@ class Pumps:
 class Pump:
     """One body on its way."""
 
-    def __init__(self, pumps: Pumps, plan: Body, send: Send) -> None:
+    def __init__(self, pumps: Pumps, plan: Body, send: Send, connection: tuple[str, int] | None) -> None:
         self._pumps = pumps
         self._plan = plan
         self._send = send
+        self._connection = connection
         self._task: asyncio.Task[Any] | None = None
         self._gone = False
         self._sent = 0
@@ -138,6 +160,7 @@ class Pump:
         self._task = asyncio.current_task()
         # A client that left makes sends succeed silently: only receive() tells (measured).
         watcher = asyncio.ensure_future(self._watch(receive))
+        self._keeps_up(self._pumps.keeps_up(self._connection))
         try:
             await self._pump()
         except asyncio.CancelledError:
@@ -148,6 +171,8 @@ class Pump:
             raise ClientGone from None
         finally:
             self._task = None
+            if self._fast:
+                self._pumps.remember(self._connection)
             self._keeps_up(False)
             watcher.cancel()
         return self._sent
@@ -159,17 +184,20 @@ class Pump:
 
     def _limit(self) -> int:
         """The size of the next chunk."""
+        if self._fast:
+            return self._pumps.large
         if self._sent < KERNEL:
             return FIRST_CHUNK
         if self._drained:
             self._drained = False
             return DRAINED_CHUNK
-        return self._pumps.large if self._fast else SMALL_CHUNK
+        return SMALL_CHUNK
 
     def _judge(self, took: float) -> None:
         """Whether the client keeps up, after a send that took so many seconds."""
         if took > SLOW_SEND:
             self._keeps_up(False)
+            self._pumps.forget(self._connection)
             self._drained = True
             self._from, self._since = self._sent, time.monotonic()
         elif not self._fast:

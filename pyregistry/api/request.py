@@ -45,6 +45,12 @@ class Request:
         return cast("str", self._scope["http_version"])
 
     @property
+    def connection(self) -> tuple[str, int] | None:
+        """Address and port that the request came from, which tell one connection of a client from others."""
+        client = self._scope.get("client")
+        return cast("tuple[str, int]", tuple(client)) if client else None
+
+    @property
     def client(self) -> str | None:
         """The peer's address; None on a Unix socket."""
         client = self._scope.get("client")

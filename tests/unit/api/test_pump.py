@@ -15,6 +15,7 @@ from pyregistry.api.pump import (
     KERNEL,
     LARGE_CHUNK,
     MEMORY,
+    REMEMBERED,
     SMALL_CHUNK,
     UNPROVEN,
     ClientGone,
@@ -197,3 +198,32 @@ async def test_a_send_that_waited_is_followed_by_one_larger_chunk(monkeypatch: p
     plan = PresentPlan(UNPROVEN)
     await pumped(plan, Client())
     assert set(plan.limits[KERNEL // FIRST_CHUNK :]) == {SMALL_CHUNK}
+
+
+async def test_the_next_body_on_a_connection_that_kept_up_begins_with_large_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pumps = Pumps(60.0)
+
+    async def limits(size: int, connection: tuple[str, int] | None) -> list[int]:
+        plan = PresentPlan(size)
+        await pumps.send(cast("Any", plan), Client().send, Client().receive, connection)
+        return plan.limits
+
+    ours, other = ("10.0.0.1", 1), ("10.0.0.1", 2)
+    assert (await limits(1 << 20, ours))[0] == FIRST_CHUNK
+    assert set(await limits(1 << 20, ours)) == {LARGE_CHUNK}
+    assert (await limits(1 << 20, other))[0] == FIRST_CHUNK
+    assert (await limits(1 << 20, None))[0] == (await limits(1 << 20, None))[0] == FIRST_CHUNK
+    with monkeypatch.context() as slow:
+        slow.setattr(pump_module, "SLOW_SEND", -1.0)
+        await limits(1 << 20, ours)
+    assert (await limits(100, ours))[0] == FIRST_CHUNK
+
+
+def test_so_many_connections_are_remembered() -> None:
+    pumps = Pumps(60.0)
+    for port in range(REMEMBERED + 1):
+        pumps.remember(("10.0.0.1", port))
+    assert not pumps.keeps_up(("10.0.0.1", 0))
+    assert pumps.keeps_up(("10.0.0.1", 1))
