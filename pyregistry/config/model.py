@@ -287,3 +287,10 @@ class Config(Section):
     policy: PolicyConfig = Field(default=PolicyConfig(), description="Rules for tags and manifests.")
     log: LogConfig = Field(default=LogConfig(), description="Logs, on standard error.")
     metrics: MetricsConfig = Field(default=MetricsConfig(), description="Prometheus.")
+
+    @property
+    def hosted_names(self) -> tuple[str, ...]:
+        """Globs of the repositories hosted here: `hosted`, or what it means to leave it unset."""
+        if self.hosted is not None:
+            return self.hosted
+        return ("*",) if self.mirror.upstreams is not None and not self.mirror.upstreams else ()

@@ -68,10 +68,9 @@ class Namespaces:
             self.default = self._by_name.get(config.mirror.default.lower())
             if self.default is None:
                 raise ValueError(f"`mirror.default` is `{config.mirror.default}`, which is no configured upstream")
-        patterns = config.hosted if config.hosted is not None else (() if self.upstreams else ("*",))
-        self._hosted = [re.compile(translate(pattern)) for pattern in patterns]
+        self._hosted = [re.compile(translate(pattern)) for pattern in config.hosted_names]
         #: First components that a pattern of `hosted` spells out: they are ours even if they look like a host.
-        self._hosted_first = frozenset(pattern.partition("/")[0] for pattern in patterns)
+        self._hosted_first = frozenset(pattern.partition("/")[0] for pattern in config.hosted_names)
 
     def resolve(self, name: str, ns: str | None) -> Target:
         """What `name` means, with `?ns=` if the client sent one. Raises UnknownRegistry.

@@ -82,11 +82,20 @@ def serve(config: Config, *, worker: Sequence[str] = WORKER, timing: Timing | No
 
 def _announce(config: Config, slots: int, status: str) -> None:
     """One line for people; where standard error is a stream of JSON lines, it is the text of one."""
-    upstreams = config.mirror.upstreams
-    mirrored = "the well-known registries" if upstreams is None else ", ".join(upstreams) or "nothing"
     workers = "1 worker" if slots == 1 else f"{slots} workers"
-    line = f"pyregistry {__version__}: {status}; root {config.storage.root.resolve()}, {workers}, mirroring {mirrored}"
+    line = f"pyregistry {__version__}: {status}; root {config.storage.root.resolve()}, {workers}, {_names(config)}"
     if config.log.format == "json" and not sys.stderr.isatty():
         logger.info(line)
     else:
         sys.stderr.write(line + "\n")
+
+
+def _names(config: Config) -> str:
+    """Which names are answered for."""
+    upstreams, hosted = config.mirror.upstreams, config.hosted_names
+    said = []
+    if upstreams is None or upstreams:
+        said.append("mirroring " + ("the well-known registries" if upstreams is None else ", ".join(upstreams)))
+    if hosted:
+        said.append("hosting " + ("every name" if hosted == ("*",) else ", ".join(hosted)))
+    return ", ".join(said) or "mirroring and hosting nothing"

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.support.blobs import Blob
 from tests.support.clients import Connection, Reply, fetch, get
 from tests.support.images import image
@@ -101,3 +103,20 @@ def test_connections_leave_descriptors_for_the_work(upstream: Upstream, serve: C
     reply = asyncio.run(scenario())
     assert reply.right, reply
     assert "open files" in server.log
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ({}, "hosting every name"),
+        ({"hosted": ["team/*", "tools"]}, "hosting team/*, tools"),
+        ({"upstreams": {"ghcr.io": "http://127.0.0.1:1"}}, "mirroring ghcr.io"),
+        (
+            {"upstreams": {"ghcr.io": "http://127.0.0.1:1"}, "hosted": ["team/*"]},
+            "mirroring ghcr.io, hosting team/*",
+        ),
+    ],
+)
+def test_the_first_line_says_what_is_served(serve: Callable[..., Serve], config: dict[str, Any], names: str) -> None:
+    first = serve(workers=1, **config).log_lines[0]["event"]
+    assert first.endswith(f", 1 worker, {names}")
