@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benches.load import drain
-from benches.usage import measured
+from benches.pages import touch_pages
+from benches.usage import measured, remembered
 from pyregistry._native import Client, Reader, Store
 from tests.support.blobs import random_blob
 from tests.support.serve import Serve
@@ -77,7 +78,7 @@ def test_fill(tmp_path: Path, readers: int, benchmark: BenchmarkFixture) -> None
 @pytest.mark.timeout(120)
 def test_cold_blob_with_clients(tmp_path: Path, benchmark: BenchmarkFixture) -> None:
     blobs = iter([random_blob(SERVED, f"fill {number}") for number in range(ROUNDS + 1)])
-    costs, rates = [], []
+    costs, loads, rates = [], [], []
     with (
         UpstreamProcess() as upstream,
         Serve(tmp_path, {"docker.io": upstream.url}, log={"level": "warning"}) as server,
@@ -87,13 +88,21 @@ def test_cold_blob_with_clients(tmp_path: Path, benchmark: BenchmarkFixture) -> 
         def once() -> None:
             blob = next(blobs)
             upstream.add_blob("team/app", blob)
+            touch_pages(tmp_path, 2 * SERVED)
             with measured(server) as usage:
                 got = drain(port, f"/v2/team/app/blobs/{blob.digest}", connections=CLIENTS)
             assert (got.received, upstream.body_bytes(blob.digest)) == (CLIENTS * SERVED, SERVED)
             costs.append(usage.cpu / got.received * 1e9)
+            loads.append(got.client_cpu / got.received * 1e9)
             rates.append(got.rate / 1e9)
 
-        benchmark.pedantic(once, rounds=ROUNDS, warmup_rounds=1)
+        with remembered(server) as memory:
+            benchmark.pedantic(once, rounds=ROUNDS, warmup_rounds=1)
+        upstream_bytes = upstream.body_bytes() / len(costs)
     benchmark.extra_info.update(
-        cpu_per_gb=round(statistics.median(costs), 3), gb_per_s=round(statistics.median(rates), 3)
+        cpu_per_gb=round(statistics.median(costs), 3),
+        client_cpu_per_gb=round(statistics.median(loads), 3),
+        gb_per_s=round(statistics.median(rates), 3),
+        peak_mb=round(memory.peak / 1e6, 1),
+        upstream_bytes_over_blob=round(upstream_bytes / SERVED, 4),
     )

@@ -12,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benches.pages import touch_pages
 from benches.push_load import push
-from benches.usage import cpu_of, measured
+from benches.usage import cpu_of, measured, remembered
 from tests.support.peers import Distribution
 from tests.support.serve import Serve
 
@@ -67,14 +67,23 @@ def test_push_alone(tmp_path: Path, benchmark: BenchmarkFixture) -> None:
     """Monolithic, without the other registry."""
     rates: list[float] = []
     costs: list[float] = []
+    loads: list[float] = []
     with Serve(tmp_path / "root", log={"level": "warning"}) as server:
 
         def once() -> None:
             seed = f"{tmp_path} {len(rates)}"
+            touch_pages(tmp_path, COUNT * SIZE * 2)
             with measured(server) as usage:
                 done = push(_port(server.host), "bench/push", chunk=0, seed=seed, count=COUNT, size=SIZE)
             rates.append(done.sent / done.seconds / 1e6)
             costs.append(usage.cpu / done.sent * 1e9)
+            loads.append(done.client_cpu / done.sent * 1e9)
 
-        benchmark.pedantic(once, rounds=3, iterations=1, warmup_rounds=1)
-    benchmark.extra_info.update(mb_per_s=round(statistics.median(rates)), cpu_per_gb=round(statistics.median(costs), 3))
+        with remembered(server) as memory:
+            benchmark.pedantic(once, rounds=3, iterations=1, warmup_rounds=1)
+    benchmark.extra_info.update(
+        mb_per_s=round(statistics.median(rates)),
+        cpu_per_gb=round(statistics.median(costs), 3),
+        client_cpu_per_gb=round(statistics.median(loads), 3),
+        peak_mb=round(memory.peak / 1e6, 1),
+    )

@@ -11,7 +11,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benches.storm_load import run_storm
-from benches.usage import measured
+from benches.usage import measured, remembered
 from tests.support.images import image
 from tests.support.serve import Serve
 from tests.support.upstream import UpstreamProcess
@@ -24,9 +24,10 @@ def test_first_byte_in_a_cold_storm(tmp_path: Path, benchmark: BenchmarkFixture)
     made = image([64 << 20] * 4, seed="storm")
     with UpstreamProcess(latency=0.02, rate=50e6) as upstream:
         upstream.add("team/app", made, "v1")
-        with Serve(tmp_path / "root", {"docker.io": upstream.url}) as server, measured(server) as usage:
+        with Serve(tmp_path / "root", {"docker.io": upstream.url}) as server:
             port = int(server.host.rpartition(":")[2])
-            storm = benchmark.pedantic(run_storm, (port, "team/app", "v1", made, CLIENTS), rounds=1, iterations=1)
+            with remembered(server) as memory, measured(server) as usage:
+                storm = benchmark.pedantic(run_storm, (port, "team/app", "v1", made, CLIENTS), rounds=1, iterations=1)
         first = {f"/v2/team/app/blobs/{digest}": at for digest, at in upstream.counters().first_bytes().items()}
         gets = [upstream.gets(blob.digest) for blob in made.blobs]
         received = sum(upstream.body_bytes(blob.digest) for blob in made.blobs)
@@ -42,6 +43,7 @@ def test_first_byte_in_a_cold_storm(tmp_path: Path, benchmark: BenchmarkFixture)
         seconds=round(storm.seconds, 2),
         cpu_per_gb=round(usage.cpu / served * 1e9, 3),
         client_cpu_per_gb=round(storm.client_cpu / served * 1e9, 3),
+        peak_mb=round(memory.peak / 1e6, 1),
     )
     if not benchmark.disabled:  # a smoke run shares the machine with others
         assert statistics.median(delays) < 0.05
