@@ -25,10 +25,10 @@ RUST := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -not
 export PATH := $(CURDIR)/$(BIN):$(TOOLS):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test conformance lint format bench bench-peers ci wheel docs lock tools clean
+.PHONY: help setup serve test conformance lint format bench bench-gate bench-gate-selftest bench-peers ci wheel docs lock tools clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(EXTENSION) ## Make .venv with everything locked, and build the extension where Rust sources changed
 
@@ -57,6 +57,12 @@ conformance: setup tools ## Run the OCI conformance suite
 
 bench: setup tools ## Run the benchmarks; SMOKE=1 runs each once, to see that it works
 	$(BIN)/python -m pytest benches $(if $(SMOKE),--benchmark-disable,--benchmark-sort=name) $(ARGS)
+
+bench-gate: setup ## Hold CPU time and instructions against those of the revision in benches/BASE
+	$(BIN)/python -m benches.gate $(ARGS)
+
+bench-gate-selftest: setup ## Prove that bench-gate sees slowdowns and passes equal things; takes an hour
+	$(BIN)/python -m benches.gate --selftest $(ARGS)
 
 bench-peers: setup tools ## Run pyregistry beside other registries that are here; writes docs/reference/benchmarks.md
 	$(BIN)/python -m benches.peers $(ARGS)

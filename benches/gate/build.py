@@ -63,16 +63,18 @@ class Workshop:
         check_out(self._repository, self._tree, revision)
         out = self._folder / f"wheel-{revision.side}"
         shutil.rmtree(out, ignore_errors=True)
-        command = ["maturin", "build", "--release", "--locked", "--quiet", "--out", str(out)]
+        self._begin_with_built()
+        maturin = Path(sys.executable).with_name("maturin")
+        command = [str(maturin), "build", "--release", "--locked", "--quiet", "--out", str(out)]
         # Not the repository's own target: cargo gives the extension of both one file there.
-        variables = os.environ | {"CARGO_TARGET_DIR": str(self._folder / "cargo")}
-        _run(
-            f"build {revision.side}",
-            [str(Path(sys.executable).with_name(command[0])), *command[1:]],
-            self._tree,
-            variables,
-        )
+        _run(f"build {revision.side}", command, self._tree, CARGO_TARGET_DIR=str(self._folder / "cargo"))
         return next(out.glob("*.whl"))
+
+    def _begin_with_built(self) -> None:
+        """Takes a copy of what `make wheel` has built of other people's crates: most of the time of a first build."""
+        built, ours = self._repository / "target/release", self._folder / "cargo/release"
+        if built.exists() and not ours.exists():
+            shutil.copytree(built, ours, symlinks=True)
 
     @staticmethod
     def _requirements(place: Path, lock: Path) -> Path:
@@ -91,7 +93,7 @@ def _pip(python: Path) -> list[str]:
     return [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 
 
-def _run(what: str, command: list[str], folder: Path | None = None, variables: dict[str, str] | None = None) -> None:
-    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+def _run(what: str, command: list[str], folder: Path | None = None, **variables: str) -> None:
+    done = subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True, check=False)
     if done.returncode:
         raise GateError(f"cannot {what}:\n{done.stderr[-4000:]}")
