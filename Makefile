@@ -13,6 +13,9 @@ JOBS ?= 3
 CRANE := github.com/google/go-containerregistry/cmd/crane@v0.22.1
 ORAS := oras.land/oras/cmd/oras@v1.3.6
 REGCTL := github.com/regclient/regclient/cmd/regctl@v0.11.7
+# These two are large: together some four minutes on two processors, the first time.
+HELM := helm.sh/helm/v4/cmd/helm@v4.3.1
+COSIGN := github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
 CONFORMANCE := github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 REGISTRY := github.com/distribution/distribution/v3/cmd/registry@v3.1.1
 TOOLS := $(CURDIR)/.tools/bin
@@ -82,7 +85,7 @@ lock: ## Lock the newest dependencies that pyproject.toml allows (needs uv)
 
 tools: ## Build the clients, registry and conformance suite that tests use into .tools, if Go is there
 	@for tool in crane=$(CRANE) registry=$(REGISTRY) conformance=$(CONFORMANCE) \
-		oras=$(ORAS) regctl=$(REGCTL); do \
+		oras=$(ORAS) regctl=$(REGCTL) helm=$(HELM) cosign=$(COSIGN); do \
 		if ! command -v "$${tool%%=*}" >/dev/null && command -v go >/dev/null; then \
 			echo "go install $${tool#*=}"; \
 			GOBIN=$(TOOLS) go install "$${tool#*=}" || echo "$${tool%%=*} is not installed: its tests are skipped"; \

@@ -21,6 +21,8 @@ _SOURCES = {
     "v0.0.0-20260831232431-97274622c111",
     "oras": "go install oras.land/oras/cmd/oras@v1.3.6",
     "regctl": "go install github.com/regclient/regclient/cmd/regctl@v0.11.7",
+    "helm": "go install helm.sh/helm/v4/cmd/helm@v4.3.1",
+    "cosign": "go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3",
     "podman": "apt-get install podman",
     "wrk": "apt-get install wrk",
 }
