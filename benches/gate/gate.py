@@ -13,47 +13,45 @@ if TYPE_CHECKING:
 
     from benches.gate.build import Environment
 
-#: Turns that each environment has of all benches: base, head, base, head...
+    #: Measures base and head once: the benches of these names, or all.
+    Measure = Callable[[Sequence[str]], tuple[Figures, Figures]]
+
+#: Turns that each environment has of all benches, and of those that look slower at most: base, head, base, head...
 TURNS: Final = 3
-#: Turns more that it has at most of those that look slower.
 REPEATS: Final = 5
-#: Counts of instructions vary little; what differs in as many runs differs.
+#: Counts of instructions vary little: what differs so often again does differ.
 RECOUNTS: Final = 2
 
 
 def compare(base: Environment, head: Environment, say: Callable[[str], None]) -> list[Row]:
     """Measures CPU time and, where callgrind is, instructions. Raises GateError."""
-    return [*_times(base, head, say), *_instructions(base, head, say)]
 
+    def times(benches: Sequence[str]) -> tuple[Figures, Figures]:
+        say(f"CPU time of {', '.join(benches) or 'all benches'}")
+        return turn(base, benches), turn(head, benches)
 
-def _times(base: Environment, head: Environment, say: Callable[[str], None]) -> list[Row]:
-    before, after = Figures(), Figures()
-    slower: Sequence[str] = ()
-    for number in range(TURNS + REPEATS):
-        if number >= TURNS:
-            slower = suspects(judge(before, after))
-            if not slower:
-                break
-        say(f"turn {number + 1}: {', '.join(slower) or 'all benches'}")
-        before.add(turn(base, slower))
-        after.add(turn(head, slower))
-    return judge(before, after)
+    def instructions(works: Sequence[str]) -> tuple[Figures, Figures]:
+        say(f"instructions of {', '.join(works) or 'all works'}")
+        # At once: what else the machine does changes no count.
+        counts = callgrind.Count(base, works), callgrind.Count(head, works)
+        return counts[0].figures(), counts[1].figures()
 
-
-def _instructions(base: Environment, head: Environment, say: Callable[[str], None]) -> list[Row]:
+    rows = settle(times, TURNS, REPEATS)
     if not callgrind.is_here():
         say("valgrind is not here (`apt-get install valgrind`): instructions are not judged, CPU time alone is")
-        return []
-    before, after = Figures(), Figures()
+        return rows
+    return rows + settle(instructions, 1, RECOUNTS)
+
+
+def settle(measure: Measure, turns: int, repeats: int) -> list[Row]:
+    """The verdicts after so many turns of everything, and up to so many more of what looks slower after each."""
+    base, head = Figures(), Figures()
     slower: Sequence[str] = ()
-    for number in range(1 + RECOUNTS):
-        if number:
-            slower = suspects(judge(before, after))
+    for number in range(turns + repeats):
+        if number >= turns:
+            slower = suspects(judge(base, head))
             if not slower:
                 break
-        say(f"instructions, count {number + 1}: {', '.join(slower) or 'all works'}")
-        # At once: what else the machine does changes no count.
-        counts = callgrind.Count(base, slower), callgrind.Count(head, slower)
-        for into, count in zip((before, after), counts, strict=True):
-            into.add(count.figures())
-    return judge(before, after)
+        for into, figures in zip((base, head), measure(slower), strict=True):
+            into.add(figures)
+    return judge(base, head)

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: How much more of a figure the head may take, as a share of the base's; every other figure is only shown.
 LIMITS: Final[Mapping[str, float]] = {
@@ -56,12 +56,12 @@ class Figures:
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of one bench. `base` and `head` are medians; `ratio` is what was held against `1 + limit`."""
+    """One figure of one bench: its samples, and the `ratio` that was held against `1 + limit`."""
 
     bench: str
     figure: str
-    base: float | None
-    head: float | None
+    base: Sequence[float]
+    head: Sequence[float]
     ratio: float | None
     limit: float | None
     verdict: Verdict
@@ -94,26 +94,25 @@ def failed(rows: Iterable[Row]) -> bool:
 
 
 def _without(bench: str, verdict: Verdict, reason: str) -> Row:
-    return Row(bench, "", None, None, None, None, verdict, reason)
+    return Row(bench, "", (), (), None, None, verdict, reason)
 
 
 def _rows(bench: str, base: Mapping[str, list[float]], head: Mapping[str, list[float]], note: str) -> Iterable[Row]:
     for name in sorted(head):
         limit = LIMITS.get(name)
-        now = median(head[name])
-        if name not in base:
-            yield Row(bench, name, None, now, None, limit, Verdict.NEW, note)
+        before, after = base.get(name, ()), head[name]
+        if not before:
+            yield Row(bench, name, before, after, None, limit, Verdict.NEW, note)
             continue
-        before = median(base[name])
-        ratio = _ratio(base[name], head[name])
+        ratio = _ratio(before, after)
         if limit is None or ratio is None:
             verdict = Verdict.SHOWN
         else:
             verdict = Verdict.SLOWER if ratio > 1 + limit else Verdict.PASSED
-        yield Row(bench, name, before, now, ratio, limit, verdict)
+        yield Row(bench, name, before, after, ratio, limit, verdict)
 
 
-def _ratio(base: list[float], head: list[float]) -> float | None:
+def _ratio(base: Sequence[float], head: Sequence[float]) -> float | None:
     """Head over base: the smaller of the medians' ratio and the minima's; None where the base took nothing.
 
     What else a machine does only adds to a sample, so minima are the steadier, but one lucky sample of the base must

@@ -1,9 +1,10 @@
-"""The verdicts as a table in the terminal, as JSON and as Markdown."""
+"""The verdicts as a table in the terminal (medians), as JSON (all samples) and as Markdown."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -11,6 +12,7 @@ from rich.table import Table
 from benches.gate.judge import FAILURES, Verdict, failed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -63,7 +65,7 @@ class Report:
         (folder / "gate.md").write_text(self.to_markdown())
 
     def to_json(self) -> dict[str, object]:
-        """Everything, with verdicts as words."""
+        """Everything."""
         return {
             "base": self.base.commit,
             "head": self.head.commit,
@@ -97,10 +99,11 @@ def _cells(row: Row) -> list[str]:
     bench = row.bench.removeprefix("benches/")
     limit = "" if row.limit is None else f"{1 + row.limit:.2f}"
     ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
-    return [bench, row.figure, _number(row.base), _number(row.head), ratio, limit, row.verdict.value]
+    return [bench, row.figure, _median(row.base), _median(row.head), ratio, limit, row.verdict.value]
 
 
-def _number(value: float | None) -> str:
-    if value is None:
+def _median(samples: Sequence[float]) -> str:
+    if not samples:
         return ""
+    value = median(samples)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
