@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import resource
 import shlex
 import sys
 import tempfile
@@ -100,6 +101,8 @@ def _run(options: argparse.Namespace, console: Console) -> Run:
 
             since = time.monotonic()
             run_scenario(run, scenario, here, EFFORTS[options.effort], say)
+            # After each: whoever stops a run keeps what it has measured.
+            run.write(options.record)
             bar.advance(task)
             console.print(f"{scenario.key}: {time.monotonic() - since:.0f} s")
             for name, reason in run.cannot.get(scenario.key, {}).items():
@@ -114,6 +117,9 @@ def main(words: list[str]) -> int:
     console = Console()
     if options.read is None:
         congestion.enter("benches.peers", words)
+        # Servers inherit it: what a client costs them is to be measured, not how many descriptors a shell allows.
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         run = _run(options, console)
         run.write(options.record)
         console.print(f"recorded in {options.record}")

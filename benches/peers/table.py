@@ -28,7 +28,7 @@ machine, and all traffic is loopback. Compare the systems, not the figures with 
 
 _READING = """\
 Each cell is the median over the rounds; in brackets how many times better pyregistry did than that system (median of
-the rounds' ratios): (11×) eleven times better, (0.2×) five times worse. "Image" is the layers and the config that were
+the rounds' ratios): (11×) eleven times better, (0.20×) five times worse. "Image" is the layers and the config that were
 asked for. CPU and memory are the server's, of all its processes (PSS, at its highest, over idle before); clients and
 upstream are not in them.
 """
@@ -53,7 +53,7 @@ def figure(value: float) -> str:
 
 def times(ratio: float) -> str:
     """A ratio in brackets."""
-    return f"{ratio:,.0f}×" if ratio >= 9.95 else f"{ratio:.1f}×" if ratio >= 0.095 else f"{ratio:.2f}×"
+    return f"{ratio:,.0f}×" if ratio >= 9.95 else f"{ratio:.1f}×" if ratio >= 0.995 else f"{ratio:.2f}×"
 
 
 def _magnitude(value: float) -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import secrets
+import tempfile
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benches.pages import touch_pages
 from benches.peers.metrics import CPU_PER_GB, MB_PER_S, MEMORY
 from benches.peers.scenario import Figures, Measure, Scenario
 from benches.peers.system import Ability
@@ -32,6 +35,7 @@ def _open(stand: Stand, *, chunk: int) -> Iterator[Measure]:
 
         def once() -> Figures:
             seed = f"{own} {next(numbers)}"
+            touch_pages(Path(tempfile.gettempdir()), COUNT * size * 2)
             with measured(system) as usage, remembered(system) as memory:
                 pushed = push(system.port, "team/app", chunk=chunk, seed=seed, count=COUNT, size=size)
             return {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 from typing import TYPE_CHECKING, ClassVar
 
 from benches.peers.system import Ability, Peer, said
@@ -28,7 +29,7 @@ class _Nginx(Peer):
         fresh = 60 if self._freshness is None else self._freshness
         server = self._upstream.host if self._upstream else ""
         # Workers of a server that root started would be nobody, who cannot read here.
-        return super()._words() | {"user": getpass.getuser(), "server": server, "fresh": f"{fresh}s"}
+        return super()._words() | {"user": pwd.getpwuid(os.getuid()).pw_name, "server": server, "fresh": f"{fresh}s"}
 
 
 class NginxCache(_Nginx):

@@ -19,7 +19,15 @@ def test_figures_have_three_digits(value: float, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("ratio", "shown"),
-    [(11.2, "11×"), (9.96, "10×"), (1.04, "1.0×"), (0.21, "0.2×"), (0.031, "0.03×"), (2410, "2,410×")],
+    [
+        (11.2, "11×"),
+        (9.96, "10×"),
+        (1.04, "1.0×"),
+        (0.996, "1.0×"),
+        (0.213, "0.21×"),
+        (0.031, "0.03×"),
+        (2410, "2,410×"),
+    ],
 )
 def test_ratios_are_short(ratio: float, shown: str) -> None:
     assert times(ratio) == shown
