@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from benches.load import drain
 from benches.peers.fetch import get
 from tests.support.upstream import UpstreamProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from benches.peers.system import System
     from tests.support.images import Image
@@ -90,26 +89,28 @@ class Stand:
             system.close()
             shutil.rmtree(folder)
 
-    def fill(self, system: System, repository: str, image: Image, tags: Iterable[str]) -> None:
-        """Puts an image under these tags into a system, by pulls unless it has another way."""
-        for tag in tags:
-            self.upstream.add(repository, image, tag)
-            if system.stock(repository, image, tag):
-                continue
-            got = get(system.port, f"/v2/{repository}/manifests/{tag}")
-            if not got.whole:
-                raise RuntimeError(f"no manifest of {repository}:{tag}: {got.failure}")
-            for blob in image.blobs:
-                self.warm(system, f"/v2/{repository}/blobs/{blob.digest}", blob.digest)
+    def fill(self, system: System, repository: str, image: Image, tag: str, *, blobs: bool = True) -> None:
+        """Puts an image into a system, by a pull unless it has another way; its `blobs` until they are there."""
+        self.upstream.add(repository, image, tag)
+        if system.stock(repository, image, tag):
+            return
+        self._pull(system, f"/v2/{repository}/manifests/{tag}")
+        for blob in image.blobs if blobs else ():
+            self.warm(system, f"/v2/{repository}/blobs/{blob.digest}", blob.digest)
 
     def warm(self, system: System, path: str, digest: str) -> None:
         """Pulls a blob until it comes from the store; some write it down a little after the client has it."""
         for _ in range(FILLS):
             before = self.upstream.gets(digest)
-            drain(system.port, path)
+            self._pull(system, path)
             if self.upstream.gets(digest) == before:
                 return
         raise RuntimeError(f"{path} is fetched again each time")
+
+    def _pull(self, system: System, path: str) -> None:
+        got = get(system.port, path)
+        if not got.whole:
+            raise RuntimeError(f"{path}: {got.failure}")
 
     def upstream_ratio(self, image: Image) -> float:
         """Bytes that upstream sent of the image's config and layers, over what they are."""

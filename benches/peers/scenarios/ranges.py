@@ -35,8 +35,8 @@ def _open(stand: Stand, *, length: int, many: bool) -> Iterator[Measure]:
     script = wrk.random_ranges(path, made.layers[0].size, min(length, made.layers[0].size))
     with stand.mirror() as system:
         for number in range(stand.effort.tags if many else 0):
-            stand.fill(system, "team/app", image([1024], seed=f"small {number}"), [f"before-{number}"])
-        stand.fill(system, "team/app", made, ["v1"])
+            stand.fill(system, "team/app", image([1024], seed=f"small {number}"), f"before-{number}", blobs=False)
+        stand.fill(system, "team/app", made, "v1")
         yield lambda: _loaded(stand, system, path, script)
 
 
@@ -49,7 +49,7 @@ def _open_multipart(stand: Stand) -> Iterator[Measure]:
     ranges = ",".join(f"{start}-{start + PART - 1}" for start in range(0, stride * PARTS, stride))
     script = f'wrk.headers["Range"] = "bytes={ranges}"'
     with stand.mirror() as system:
-        stand.fill(system, "team/app", made, ["v1"])
+        stand.fill(system, "team/app", made, "v1")
         said = httpx.get(f"http://127.0.0.1:{system.port}{path}", headers={"Range": f"bytes={ranges}"})
         parts = said.content.count(b"Content-Range: bytes ")
 

@@ -32,7 +32,7 @@ def _open(stand: Stand) -> Iterator[Measure]:
     path = f"/v2/team/app/blobs/{made.layers[0].digest}"
     clients = CLIENTS * stand.effort.clients // 50
     with stand.mirror() as system:
-        stand.fill(system, "team/app", made, ["v1"])
+        stand.fill(system, "team/app", made, "v1")
 
         def once() -> Figures:
             alone = drain(system.port, path, times=FAST_PULLS).rate

@@ -29,7 +29,7 @@ STALE_AFTER = 1.5
 def _open(stand: Stand, *, latency: float, down: bool = False) -> Iterator[Measure]:
     made = image([1024], seed="tags")
     with stand.mirror(SHORT if down else None) as system:
-        stand.fill(system, "team/app", made, ["v1"])
+        stand.fill(system, "team/app", made, "v1")
         stand.upstream.configure(latency=latency)
         if down:
             stand.upstream.down()

@@ -26,7 +26,7 @@ def _open(stand: Stand) -> Iterator[Measure]:
     made = image([stand.effort.size(BLOB)], seed="warm")
     path = f"/v2/team/app/blobs/{made.layers[0].digest}"
     with stand.mirror() as system:
-        stand.fill(system, "team/app", made, ["v1"])
+        stand.fill(system, "team/app", made, "v1")
 
         def once() -> Figures:
             with measured(system) as usage, remembered(system) as memory:
