@@ -48,8 +48,8 @@ PLOTS = {
 
 _COLUMNS = 2
 _PANEL = 420
-_NAME = 120
-_BAR = 200
+_NAME = 132
+_BAR = 190
 _ROW = 20
 _HEAD = 46
 _OURS, _OTHERS, _INK, _FAINT = "#1a7f5a", "#b4bcc4", "#1f2328", "#656d76"
@@ -102,4 +102,4 @@ def _panel(run: Run, panel: Panel) -> list[str]:
 
 
 def _text(x: float, y: float, said: str, color: str, more: str = "") -> str:
-    return f'<text x="{x:g}" y="{y:g}" fill="{color}"{" " if more else ""}{more}>{escape(said)}</text>'
+    return f'<text x="{x:.0f}" y="{y:.0f}" fill="{color}"{" " if more else ""}{more}>{escape(said)}</text>'

@@ -47,7 +47,7 @@ def figure(value: float) -> str:
     """Three digits that matter, no exponent."""
     if value == 0:
         return "0"
-    digits = max(0, min(3, 2 - _magnitude(value)))
+    digits = max(0, min(3, 2 - _magnitude(float(f"{value:.3g}"))))
     return f"{value:,.{digits}f}"
 
 

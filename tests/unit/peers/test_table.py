@@ -11,7 +11,16 @@ from benches.peers.table import figure, page, times
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0, "0"), (0.0741, "0.074"), (0.5, "0.500"), (1.0, "1.00"), (47.26, "47.3"), (830.4, "830"), (47123.4, "47,123")],
+    [
+        (0, "0"),
+        (0.0741, "0.074"),
+        (0.5, "0.500"),
+        (0.99999, "1.00"),
+        (1.0, "1.00"),
+        (47.26, "47.3"),
+        (830.4, "830"),
+        (47123.4, "47,123"),
+    ],
 )
 def test_figures_have_three_digits(value: float, shown: str) -> None:
     assert figure(value) == shown
