@@ -17,6 +17,8 @@ from tests.support.images import Image, image
 from tests.support.serve import Serve
 from tests.support.upstream import UpstreamProcess
 
+pytestmark = pytest.mark.timeout(300)
+
 SIZE = 512 << 20
 
 

@@ -46,8 +46,9 @@ class Figures:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: Figures) -> None:
-        """Takes the samples of one more run in."""
+        """Takes one more run in; a bench that ran this time has not failed."""
         for bench, figures in other.samples.items():
+            self.failed.pop(bench, None)
             for name, values in figures.items():
                 self.samples[bench][name].extend(values)
         self.failed.update(other.failed)
@@ -83,8 +84,8 @@ def judge(base: Figures, head: Figures) -> list[Row]:
 
 
 def suspects(rows: Iterable[Row]) -> list[str]:
-    """The benches that look slower."""
-    return sorted({row.bench for row in rows if row.verdict is Verdict.SLOWER})
+    """The benches that look slower or broken."""
+    return sorted({row.bench for row in rows if row.verdict in FAILURES})
 
 
 def failed(rows: Iterable[Row]) -> bool:

@@ -49,7 +49,9 @@ def read(records: str, outcomes: str) -> Figures:
             if isinstance(value, int | float):
                 figures.samples[record["fullname"]][name].append(float(value))
     for case in Tree.fromstring(outcomes).iter("testcase"):
-        bench = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
+        module, name = case.get("classname", ""), case.get("name", "")
+        # A file that could not be imported has no class, and is the name.
+        bench = f"{_path(module)}::{name}" if module else _path(name)
         for child in case:
             reason = (child.get("message") or child.tag).partition("\n")[0]
             if child.tag in ("failure", "error"):
@@ -58,3 +60,7 @@ def read(records: str, outcomes: str) -> Figures:
             elif child.tag == "skipped":
                 figures.skipped[bench] = reason
     return figures
+
+
+def _path(module: str) -> str:
+    return f"{module.replace('.', '/')}.py"
