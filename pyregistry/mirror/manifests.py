@@ -143,7 +143,7 @@ class Manifests:
             if known is None:
                 if spare and upstream.pulls.is_low:
                     raise upstream.pulls.low()
-                return await self._bring(target, digest, tag, now)
+                return await self._named(target, digest, tag, now)
             if fact is not None and fact.digest == digest:
                 await self._kept(self._metadata.confirm_tag(target.repository, tag, now))
             else:
@@ -156,6 +156,17 @@ class Manifests:
                     self._metadata.tag_missing(target.repository, tag, now, drop=drop, upstream=target.upstream)
                 )
             raise
+
+    async def _named(self, target: Target, digest: Digest, tag: str, now: float) -> ManifestFact:
+        """The manifest that upstream says the tag is. That it does not have it is no word against the tag."""
+        try:
+            return await self._bring(target, digest, tag, now)
+        except Failure as failure:
+            if failure.cause is not Cause.NOT_FOUND or failure.status is None:
+                raise
+            raise Failure(
+                Cause.PROTOCOL, f"{target.upstream} says {target.path} {tag} is {digest}, which it does not have"
+            ) from failure
 
     async def _bring(self, target: Target, digest: Digest, tag: str | None, now: float) -> ManifestFact:
         """A manifest this repository has no row for. Its bytes come from upstream once for all repositories."""

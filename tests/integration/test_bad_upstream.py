@@ -9,7 +9,18 @@ from tests.support.clients import fetch, get
 from tests.support.images import image
 from tests.support.serve import Serve
 from tests.support.storms import run_storm
-from tests.support.upstream import NO_BLOB_HEAD, Cut, IgnoreRange, Kind, LocalUpstream, Match, Reply, Upstream, too_many
+from tests.support.upstream import (
+    NO_BLOB_HEAD,
+    Cut,
+    Headers,
+    IgnoreRange,
+    Kind,
+    LocalUpstream,
+    Match,
+    Reply,
+    Upstream,
+    too_many,
+)
 from tests.support.upstream.answers import Ending
 
 MIB = 1 << 20
@@ -181,3 +192,21 @@ def test_removed_tag_goes_and_a_refusal_keeps_it(upstream: Upstream, serve: Call
             pass
 
     asyncio.run(asyncio.wait_for(until_gone(), 30))
+
+
+def test_a_tag_whose_manifest_is_missing_upstream_is_kept(upstream: Upstream, serve: Callable[..., Serve]) -> None:
+    """HEAD names a digest that GET does not find: replicas that differ, not a tag that was removed."""
+    made = image([4096], seed="half a tag")
+    upstream.add("team/app", made, "v1")
+    server = serve(upstreams={"docker.io": upstream.url}, mirror={"freshness": {"ttl": "0s", "negative_ttl": "0s"}})
+    url = f"{server.url}/v2/team/app/manifests/v1"
+    assert get(url).status == 200
+    named = Headers({"Docker-Content-Digest": "sha256:" + "0" * 64})
+    fault = upstream.always(Match("HEAD", Kind.MANIFEST), named)
+    for _ in range(2):
+        stale = get(url)
+        assert (stale.status, stale.body, "stale" in stale.headers["warning"]) == (200, made.manifest, True)
+    unknown = get(f"{server.url}/v2/team/app/manifests/v2")
+    assert unknown.status == 404
+    upstream.remove_fault(fault)
+    assert "warning" not in get(url).headers
