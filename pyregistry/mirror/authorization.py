@@ -40,7 +40,11 @@ class Authorization:
             return None
         if self._wanted.scheme == "basic":
             return _basic(await self._credentials.get(self._host))
-        return await self._bearer(self._wanted, path, None, 0.0)
+        try:
+            return await self._bearer(self._wanted, path, None, 0.0)
+        except Failure:
+            # Upstream may have another realm by now, or want nothing any more: its challenge tells.
+            return None
 
     async def better(self, challenge: str | None, path: str, sent: str | None, asked: float) -> str | None:
         """What to send instead of `sent`, to which upstream answered 401 and `challenge` in a request begun at `asked`.

@@ -12,7 +12,7 @@ import pytest
 
 from pyregistry.errors import Cause, Failure
 from pyregistry.mirror.upstream import Upstream
-from tests.support.images import Image
+from tests.support.images import Image, image
 from tests.support.upstream import Basic, Kind, Match, Place, Record, Reply, Tokens, Wait, too_many
 from tests.support.upstream import Upstream as Scripted
 
@@ -212,6 +212,20 @@ async def test_another_realm_after_a_token_has_ended(make: Make, upstream: Scrip
 
 
 # Credentials
+
+
+@pytest.mark.parametrize("auth", [None, Tokens(place=Place.OTHER_PORT)])
+async def test_a_realm_that_has_gone_is_forgotten(make: Make, upstream: Scripted, auth: Tokens | None) -> None:
+    """Whether upstream has another by now, or wants no token any more, its next challenge tells."""
+    up = make()
+    await up.get_manifest("app", "v1")
+    upstream.configure(auth=auth)
+    gone = Match(kind=Kind.TOKEN, place=Place.REGISTRY)
+    upstream.always(gone, Reply(404))
+    # Another repository needs another token.
+    upstream.add("other", image([10]), "v1")
+    await up.get_manifest("other", "v1")
+    assert upstream.counters().select(kind=Kind.TOKEN)[-1].status == (404 if auth is None else 200)
 
 
 async def test_credentials_go_to_the_realm_and_not_to_the_registry(make: Make, upstream: Scripted) -> None:
