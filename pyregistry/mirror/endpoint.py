@@ -29,6 +29,8 @@ OnRequest = Callable[[RequestKind, int], None]
 
 #: A request is sent at most so often: as we know best, with a token that another worker has, with a new one.
 _MOST_SENT = 3
+#: What object stores answer to an address that has expired or was signed for another method.
+_ADDRESS_REFUSED = frozenset({400, 401, 403, 410})
 #: Largest answer that is no blob.
 LIMIT = 8 << 20
 #: Seconds for an answer that is no blob, redirects and all. A question is asked once at a time, over all repositories
@@ -94,6 +96,13 @@ class Endpoint:
         else:
             self.breaker.answered()
         return answer
+
+    def refusal(self, answer: Answer, what: str) -> Failure:
+        """The failure that an answer without success is. Where a redirect led, a refusal is about the address we were
+        given: it says nothing of what this upstream lets us have."""
+        if answer.status in _ADDRESS_REFUSED and not self._is_ours(answer.url):
+            return Failure(Cause.UPSTREAM, f"{what} sent us where the answer was {answer.status}", status=answer.status)
+        return refusal(answer, what)
 
     async def probe(self) -> Failure | None:
         """Asks whether the host is up at all: how it failed, None if it answers."""

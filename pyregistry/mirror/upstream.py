@@ -170,7 +170,7 @@ class Upstream:
                 if answer.status == 200 and (size := parse_size(answer.header("content-length"))) is not None:
                     return size
                 if answer.status == 429 or (answer.status >= 500 and answer.status != 501):
-                    raise refusal(answer, f"blob {digest} of {path} at {endpoint.where}")
+                    raise endpoint.refusal(answer, f"blob {digest} of {path} at {endpoint.where}")
                 refused = answer.status not in {200, 404}
             else:
                 refused = False
@@ -242,7 +242,7 @@ class Upstream:
             return parse_total(answer.header("content-range"))
         if answer.status == 200:
             return len(answer.body)
-        raise refusal(answer, f"blob {digest} of {path} at {endpoint.where}")
+        raise endpoint.refusal(answer, f"blob {digest} of {path} at {endpoint.where}")
 
 
 def _manifest_at(path: str, reference: str, endpoint: Endpoint) -> str:

@@ -230,3 +230,11 @@ async def test_bodies_from_each_url(make: Make, upstream: Scripted, layer: Blob,
         assert upstream.gets(layer.digest) == 2
         assert second.gets(layer.digest) == 1
         assert second.tokens() == 1
+
+
+async def test_a_refused_address_is_no_word_of_the_upstream(make: Make, upstream: Scripted, layer: Blob) -> None:
+    """An object store's 403 to what was signed badly: the blob is not said to be missing, nor kept from us."""
+    upstream.configure(redirect=Redirect(lifetime=0))
+    with pytest.raises(Failure) as caught:
+        await make().stat_blob("app", layer.digest)
+    assert (caught.value.cause, caught.value.status) == (Cause.UPSTREAM, 403)
