@@ -40,8 +40,8 @@ def command(
         plans = _plans(settled, layout, name, platforms_of(platform))
         done = asyncio.run(_import(settled, layout, plans))
     for repository, plan in plans.items():
-        for left, child in plan.left_out.items():
-            typer.echo(f"left out: {child.platform or child.media_type} {left}", err=True)
+        for left in (*plan.left_out.values(), *done[repository].left_out):
+            typer.echo(f"left out: {left.platform or left.media_type} {left.digest}", err=True)
         _tell(repository, plan, done[repository])
 
 
@@ -81,6 +81,7 @@ async def _import(config: Config, layout: Layout, plans: dict[str, ImportPlan]) 
                 metadata,
                 immutable=ImmutableTags(config.policy.immutable_tags).binds,
                 sparse=config.policy.sparse_indexes,
+                sparse_blobs=config.policy.sparse_images,
                 report=report,
             )
             for repository, plan in plans.items():

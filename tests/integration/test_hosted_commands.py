@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import layout
 from tests.support.cli import Cli
-from tests.support.images import image, multi_platform
+from tests.support.images import OCI_LAYER, image, multi_platform
 from tests.support.layout import files_in, files_of, write_layout
 
 HOSTED: dict[str, Any] = {"hosted": ["team/*", "fixed/*"], "policy": {"immutable_tags": ["fixed/*:v*"]}}
@@ -48,6 +48,27 @@ def test_sparse_indexes_are_for_policy_to_allow(tmp_path: Path) -> None:
     assert files_in(tmp_path / "out") == files_of(made.children[1]) | {
         str(layout.blob_path(Path(), made.digest)): made.manifest
     }
+
+
+def test_sparse_images_are_for_policy_to_allow(tmp_path: Path) -> None:
+    made = image([1000, 2000], seed="sparse image")
+    source = write_layout(tmp_path / "source", {"v1": made})
+    missing = made.layers[1].digest
+    layout.blob_path(source, missing).unlink()
+    strict = Cli(tmp_path, tmp_path / "strict", hosted=["*"])
+    said = strict.refused("import", source, "app")
+    assert said.startswith(f"{source} does not have blob {missing}, and app takes no image without its blobs")
+    assert "(policy.sparse_images)" in said
+    assert strict.out("ls") == ""
+    lax = Cli(tmp_path, tmp_path / "lax", hosted=["*"], policy={"sparse_images": True})
+    done = lax("import", source, "app")
+    assert done.returncode == 0, done.stderr
+    assert f"left out: {OCI_LAYER} {missing}" in done.stderr
+    assert json.loads(lax.out("ls", "app", "--json"))[0]["digest"] == made.digest
+    # What is missing comes with the next import that has it.
+    lax.out("import", write_layout(source, {"v1": made}), "app")
+    lax.out("export", "app:v1", tmp_path / "out")
+    assert files_in(tmp_path / "out") == files_of(made)
 
 
 def test_removing(cli: Cli, tmp_path: Path) -> None:

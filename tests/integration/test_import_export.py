@@ -183,7 +183,7 @@ def test_damage_is_refused_and_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
     assert cli.out("ls") == ""
     assert not any((cli.root / "uploads").iterdir())
     layer.unlink()
-    assert cli.refused("import", source, "team/app") == f"{source} does not have blob {bad.layers[0].digest}"
+    assert cli.refused("import", source, "team/app").startswith(f"{source} does not have blob {bad.layers[0].digest}")
     assert cli.out("ls") == ""
 
 

@@ -41,24 +41,36 @@ class Imported:
     #: Bytes copied, and those of blobs that had not to be.
     copied: int
     spared: int
+    #: Blobs that did not come along: neither the layout nor the store has them.
+    left_out: tuple[Descriptor, ...]
 
 
 class Importer:
     """Imports into one storage root, beside a running server or without one."""
 
     def __init__(
-        self, store: Store, metadata: Metadata, *, immutable: Callable[[str, str], bool], sparse: bool, report: Report
+        self,
+        store: Store,
+        metadata: Metadata,
+        *,
+        immutable: Callable[[str, str], bool],
+        sparse: bool,
+        sparse_blobs: bool,
+        report: Report,
     ) -> None:
-        """`immutable`: whether a repository's tag may be set once only. `sparse`: take indexes without all children."""
+        """`immutable`: whether a repository's tag may be set once only. `sparse`: take indexes without all children,
+        `sparse_blobs`: and images without all blobs.
+        """
         self._store = store
         self._metadata = metadata
         self._pushes = Pushes(store, metadata)
         self._immutable = immutable
         self._sparse = sparse
+        self._sparse_blobs = sparse_blobs
         self._report = report
 
-    async def check(self, layout: Layout, repository: str, plan: ImportPlan) -> None:
-        """Raises Refused or InvalidLayout for what can be known before anything is copied."""
+    async def check(self, layout: Layout, repository: str, plan: ImportPlan) -> tuple[Descriptor, ...]:
+        """The blobs that are nowhere to be had. Raises Refused for what can be known before anything is copied."""
         if plan.left_out and not self._sparse:
             raise Refused(
                 f"{repository} takes no index without its manifests (policy.sparse_indexes), "
@@ -70,26 +82,31 @@ class Importer:
                 if fact is not None and fact.digest not in (None, digest) and self._immutable(repository, tag):
                     raise _immutable(repository, tag, fact.digest)
         missing = [
-            blob.digest
+            blob
             for blob in plan.blobs.values()
             if not blob.is_external and layout.size(blob.digest) is None and not await self._is_stored(blob)
         ]
-        if missing:
-            raise InvalidLayout(f"{layout.path} does not have blob {_named(missing)}")
+        if missing and not self._sparse_blobs:
+            raise Refused(
+                f"{layout.path} does not have blob {_named([blob.digest for blob in missing])}, "
+                f"and {repository} takes no image without its blobs (policy.sparse_images)"
+            )
+        return tuple(missing)
 
     async def run(self, layout: Layout, repository: str, plan: ImportPlan) -> Imported:
         """Blobs first, then manifests, children before parents, with their tags. Raises what `check` does, and Failure.
 
         Whenever it is broken off, what is visible is whole; the next run goes on from there.
         """
-        await self.check(layout, repository, plan)
-        new = [blob for blob in plan.blobs.values() if not await self._has(repository, blob)]
+        left_out = await self.check(layout, repository, plan)
+        blobs = [blob for blob in plan.blobs.values() if blob not in left_out]
+        new = [blob for blob in blobs if not await self._has(repository, blob)]
         self._report.expect(sum(blob.size for blob in new))
         copied = await self._bring(layout, repository, new)
         manifests = 0
         for manifest in plan.manifests.values():
             manifests += await self._put(repository, manifest, plan.tags.get(manifest.digest, []))
-        return Imported(manifests, len(new), copied, sum(blob.size for blob in plan.blobs.values()) - copied)
+        return Imported(manifests, len(new), copied, sum(blob.size for blob in blobs) - copied, left_out)
 
     async def _has(self, repository: str, blob: Descriptor) -> bool:
         """Whether the repository has a blob, or need not have it."""
@@ -186,6 +203,7 @@ class Importer:
             at=time.time(),
             immutable=lambda tag: self._immutable(repository, tag),
             sparse=self._sparse,
+            sparse_blobs=self._sparse_blobs,
         )
         if result.immutable is not None:
             raise _immutable(repository, result.immutable, None)
