@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from benches.micro import Make, Work
 
+#: The end of an idle thread of the store's must not show.
+TIMES = 1000
 CONTENT = bytes(1 << 20)
 DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 ONE = [(51_200, 102_400)]
