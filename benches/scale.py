@@ -8,7 +8,7 @@ import random
 import time
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pyregistry.oci.digests import digest_of
 from pyregistry.oci.manifests import Manifest, parse_manifest
@@ -27,8 +27,17 @@ T = TypeVar("T")
 APP = "team/app"
 TYPES = tuple(f"application/vnd.example.{number}" for number in range(4))
 PAGE = 50
-#: What each is asked before the other one's turn, and how often it has one.
-READS, WRITES, ROUNDS = 50, 1, 60
+
+
+class Turns(NamedTuple):
+    """How often each is asked before the other one's turn, and how many turns it has."""
+
+    times: int
+    turns: int
+
+
+#: A write waits for the disk, which others use in bursts: more turns, and shorter ones.
+READS, WRITES = Turns(50, 60), Turns(1, 300)
 #: The most that the large one may cost, of what the small one does.
 FACTOR = 2.0
 
@@ -119,19 +128,21 @@ async def fill(metadata: Metadata, size: Size) -> Names:
     return Names(size, digests)
 
 
-def compare(benchmark: BenchmarkFixture, both: tuple[T, T], ask: Callable[[T], Awaitable[object]], times: int) -> None:
-    """Asks the small one `times`, then the large one, and so on; the large one's median may be `FACTOR` of the small
+def compare(
+    benchmark: BenchmarkFixture, both: tuple[T, T], ask: Callable[[T], Awaitable[object]], taking: Turns
+) -> None:
+    """Asks the small one, then the large one, and so on; the large one's median may be `FACTOR` of the small
     one's, where the run is to judge.
     """
     taken: tuple[list[float], list[float]] = ([], [])
 
     async def turns() -> None:
-        for _ in range(2 if benchmark.disabled else ROUNDS):
+        for _ in range(2 if benchmark.disabled else taking.turns):
             for one, into in zip(both, taken, strict=True):
                 begun = time.perf_counter()
-                for _ in range(times):
+                for _ in range(taking.times):
                     await ask(one)
-                into.append((time.perf_counter() - begun) / times)
+                into.append((time.perf_counter() - begun) / taking.times)
 
     asyncio.run(turns())  # warm
     for into in taken:

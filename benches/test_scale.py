@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from benches.scale import Names, Size
+    from benches.scale import Names, Size, Turns
     from pyregistry.oci.manifests import Manifest
 
 
@@ -129,13 +129,13 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.benchmark(group="HTTP: small
 
 
 def measure(
-    benchmark: BenchmarkFixture, both: tuple[Served, Served], ask: Callable[[Served], bytes], times: int
+    benchmark: BenchmarkFixture, both: tuple[Served, Served], ask: Callable[[Served], bytes], taking: Turns
 ) -> None:
     async def asked(at: Served) -> None:
         ask(at)
 
     before = [(cpu_seconds(at.server), at.asked) for at in both]
-    compare(benchmark, both, asked, times)
+    compare(benchmark, both, asked, taking)
     small, large = (
         (cpu_seconds(at.server) - cpu) / (at.asked - count) for at, (cpu, count) in zip(both, before, strict=True)
     )

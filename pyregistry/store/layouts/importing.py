@@ -94,9 +94,10 @@ class Importer:
         return tuple(missing)
 
     async def run(self, layout: Layout, repository: str, plan: ImportPlan) -> Imported:
-        """Blobs first, then manifests, children before parents, with their tags. Raises what `check` does, and Failure.
+        """Blobs first, then manifests, children before parents, with their tags.
 
         Whenever it is broken off, what is visible is whole; the next run goes on from there.
+        Raises Refused, InvalidLayout, Failure.
         """
         left_out = await self.check(layout, repository, plan)
         blobs = [blob for blob in plan.blobs.values() if blob not in left_out]
