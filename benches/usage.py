@@ -68,11 +68,14 @@ class Memory:
 
 
 @contextlib.contextmanager
-def remembered(server: Tree) -> Iterator[Memory]:
-    """Peak memory of the server while the block runs; the processes are those that live as it begins."""
+def remembered(server: Tree, idle: int | None = None) -> Iterator[Memory]:
+    """Peak memory of the server while the block runs; the processes are those that live as it begins.
+
+    `idle`: what it had before, where that is not now: who has been busy keeps memory for a while.
+    """
     pids = server.processes()
-    idle = pss(pids)
-    memory = Memory(idle, idle)
+    now = pss(pids)
+    memory = Memory(now if idle is None else idle, now)
     over = threading.Event()
 
     def look() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from benches.peers.fetch import get
+from tests.support.serve import pss
 from tests.support.upstream import UpstreamProcess
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Stand:
         self.installed = installed
         self.effort = effort
         self.upstream = UpstreamProcess()
+        #: PSS in bytes of the system that was started last, before anybody asked it for anything.
+        self.idle = 0
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +87,7 @@ class Stand:
         try:
             system.start()
             self.upstream.forget()
+            self.idle = pss(system.processes())
             yield system
         finally:
             system.close()

@@ -29,8 +29,8 @@ machine, and all traffic is loopback. Compare the systems, not the figures with 
 _READING = """\
 Each cell is the median over the rounds; in brackets how many times better pyregistry did than that system (median of
 the rounds' ratios): (11×) eleven times better, (0.20×) five times worse. "Image" is the layers and the config that were
-asked for. CPU and memory are the server's, of all its processes (PSS, at its highest, over idle before); clients and
-upstream are not in them.
+asked for. CPU and memory are the server's, of all its processes (PSS at its highest, over what it was right after its
+start); clients and upstream are not in them.
 """
 
 

@@ -36,7 +36,7 @@ def _open(stand: Stand, *, chunk: int) -> Iterator[Measure]:
         def once() -> Figures:
             seed = f"{own} {next(numbers)}"
             touch_pages(Path(tempfile.gettempdir()), COUNT * size * 2)
-            with measured(system) as usage, remembered(system) as memory:
+            with measured(system) as usage, remembered(system, stand.idle) as memory:
                 pushed = push(system.port, "team/app", chunk=chunk, seed=seed, count=COUNT, size=size)
             return {
                 MB_PER_S: pushed.sent / pushed.seconds / 1e6,

@@ -36,7 +36,7 @@ def _open(stand: Stand) -> Iterator[Measure]:
 
         def once() -> Figures:
             alone = drain(system.port, path, times=FAST_PULLS).rate
-            with remembered(system) as memory, slow_clients(system.port, path, clients, RATE):
+            with remembered(system, stand.idle) as memory, slow_clients(system.port, path, clients, RATE):
                 time.sleep(min(SECONDS, stand.effort.seconds * 3))
                 beside = drain(system.port, path, times=FAST_PULLS).rate
             return {MEMORY: memory.grown / 1e6, KEPT: beside / alone}

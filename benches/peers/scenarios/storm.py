@@ -31,7 +31,7 @@ def _open(stand: Stand, *, rate: float | None, layer: int) -> Iterator[Measure]:
 
     def once() -> Figures:
         with stand.mirror() as system:
-            with measured(system) as usage, remembered(system) as memory:
+            with measured(system) as usage, remembered(system, stand.idle) as memory:
                 storm = run_storm(system.port, "team/app", "v1", made, stand.effort.clients)
             ratio = stand.upstream_ratio(made)
         layers = {f"/v2/team/app/blobs/{blob.digest}" for blob in made.layers}

@@ -29,7 +29,7 @@ def _open(stand: Stand) -> Iterator[Measure]:
         stand.fill(system, "team/app", made, "v1")
 
         def once() -> Figures:
-            with measured(system) as usage, remembered(system) as memory:
+            with measured(system) as usage, remembered(system, stand.idle) as memory:
                 got = drain(system.port, path, connections=CONNECTIONS, times=TIMES)
             return {
                 GB_PER_S: got.rate / 1e9,

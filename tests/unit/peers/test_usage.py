@@ -40,3 +40,6 @@ def test_memory_is_what_came_on_top() -> None:
         with remembered(server) as memory:
             pass
         assert memory.grown < GROWTH / 8
+        with remembered(server, memory.idle - GROWTH) as since:
+            pass
+        assert GROWTH <= since.grown < 2 * GROWTH
