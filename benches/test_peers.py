@@ -10,7 +10,7 @@ import pytest
 from benches.peers.advantage import OURS
 from benches.peers.metrics import PER_S, UPSTREAM
 from benches.peers.plot import PLOTS
-from benches.peers.samples import Run
+from benches.peers.samples import FAILED, Run
 from benches.peers.stand import SMOKE
 from tests.support.tools import find
 
@@ -29,7 +29,7 @@ def test_two_scenarios_make_a_page(tmp_path: Path) -> None:
         assert run.values("ranges-50kib-1-tag", name, PER_S).keys() == set(range(SMOKE.rounds))
         told = run.cannot.get("storm-limited", {}).get(name)
         assert (told is None) == (run.median("storm-limited", name, UPSTREAM) is not None), told
-        assert not (told or "").startswith("failed"), told
+        assert not (told or "").startswith(FAILED), told
         assert f"| {name} | {run.systems[name]}" in page.read_text()
     for picture in PLOTS:
         assert ElementTree.parse(tmp_path / picture).getroot().tag.endswith("svg")

@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 from benches.peers import metrics
 from benches.peers.advantage import OURS
 from benches.peers.metrics import Better, Metric
+from benches.peers.samples import FAILED
 from benches.peers.table import figure
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _panel(run: Run, panel: Panel) -> list[str]:
         y = _HEAD + row * _ROW
         lines.append(_text(_NAME - 8, y + 11, name, _INK, 'text-anchor="end"'))
         if value is None:
-            said = "cannot" if name in cannot else "not measured"
+            said = "cannot" if name in cannot and not cannot[name].startswith(FAILED) else "not measured"
             lines.append(_text(_NAME, y + 11, said, _FAINT, 'font-style="italic"'))
             continue
         width = max(1.0, _BAR * value / largest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from benches.peers.samples import FAILED
 from benches.peers.stand import Installed, Stand
 from benches.peers.system import Cannot
 
@@ -68,4 +69,4 @@ def run_scenario(
 def _told(failure: Exception) -> str:
     said = f"{failure}".strip().splitlines()
     text = said[-1][:80] if said else type(failure).__name__
-    return text if isinstance(failure, Cannot) else f"failed: {text}"
+    return text if isinstance(failure, Cannot) else FAILED + text

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from benches.peers.metrics import Metric
 
 
+#: How the reason begins where a system could, but did not.
+FAILED = "failed: "
+
+
 @dataclass(frozen=True)
 class Sample:
     """One figure; samples of the same round were taken one right after the other."""

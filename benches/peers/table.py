@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from benches.peers.advantage import OURS, TARGETS, advantage
+from benches.peers.samples import FAILED
 from benches.peers.scenarios import SCENARIOS
 from benches.peers.system import CONFIGURATIONS
 from benches.peers.systems import SYSTEMS
@@ -44,25 +46,15 @@ def page(run: Run, plots: dict[str, str]) -> str:
 
 
 def figure(value: float) -> str:
-    """Three digits that matter, no exponent."""
-    if value == 0:
-        return "0"
-    digits = max(0, min(3, 2 - _magnitude(float(f"{value:.3g}"))))
-    return f"{value:,.{digits}f}"
+    """Three digits that matter, no exponent, no more than three decimals."""
+    rounded = float(f"{value:.3g}")
+    decimals = 2 - math.floor(math.log10(abs(rounded))) if rounded else 0
+    return f"{value:,.{max(0, min(3, decimals))}f}"
 
 
 def times(ratio: float) -> str:
     """A ratio in brackets."""
     return f"{ratio:,.0f}×" if ratio >= 9.95 else f"{ratio:.1f}×" if ratio >= 0.995 else f"{ratio:.2f}×"
-
-
-def _magnitude(value: float) -> int:
-    power = 0
-    while abs(value) >= 10:
-        value, power = value / 10, power + 1
-    while 0 < abs(value) < 1 and power > -3:
-        value, power = value * 10, power - 1
-    return power
 
 
 def _pictures(plots: dict[str, str]) -> Iterator[str]:
@@ -100,8 +92,8 @@ def _glance(run: Run, scenarios: list[Scenario]) -> str:
     """Each scenario's first metric."""
     lines = ["| scenario | | " + " | ".join(run.systems) + " |", "|---" * (len(run.systems) + 2) + "|"]
     for scenario in scenarios:
-        metric, cannot = scenario.metrics[0], run.cannot.get(scenario.key, {})
-        cells = ["cannot" if name in cannot else _cell(run, scenario.key, name, metric) for name in run.systems]
+        metric = scenario.metrics[0]
+        cells = [_cell(run, scenario.key, name, metric) for name in run.systems]
         lines.append(f"| {scenario.title} | {metric.title} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 
@@ -121,11 +113,14 @@ def _scenario(run: Run, scenario: Scenario) -> str:
     for metric in scenario.metrics:
         cells = [_cell(run, scenario.key, name, metric) for name in shown]
         lines.append(f"| {metric.title} | " + " | ".join(cells) + " |")
-    out = [f"{name}: {reason}" for name, reason in cannot.items() if name in names]
-    return "\n".join([*lines, "", *([f"Cannot: {'; '.join(out)}.", ""] if out else [])])
+    out = [f"{name} ({reason})" for name, reason in cannot.items() if name in names]
+    return "\n".join([*lines, "", *([f"No figures of {', '.join(out)}.", ""] if out else [])])
 
 
 def _cell(run: Run, scenario: str, name: str, metric: Metric) -> str:
+    reason = run.cannot.get(scenario, {}).get(name)
+    if reason is not None:
+        return "failed" if reason.startswith(FAILED) else "cannot"
     value = run.median(scenario, name, metric)
     if value is None:
         return ""

@@ -1,4 +1,4 @@
-"""A run that was recorded: two rounds of a few scenarios, on a busy machine, without zot."""
+"""A run as it is recorded, shortened to two scenarios, its figures rounded so that ratios can be seen."""
 
 from pathlib import Path
 

@@ -58,8 +58,15 @@ def test_a_scenario_shows_what_was_measured_with_ratios(recorded: Run) -> None:
 def test_what_a_system_cannot_is_said_with_the_reason(recorded: Run) -> None:
     text = page(recorded, {})
     storm = next(scenario for scenario in SCENARIOS if scenario.key == "storm-limited")
-    assert "Cannot: nginx static: files only." in section(text, f"### {storm.title}")
+    assert "No figures of nginx static (files only)." in section(text, f"### {storm.title}")
     assert re.search(rf"^\| {re.escape(storm.title)} \|.*\| cannot \|$", text, re.MULTILINE)
+
+
+def test_who_failed_is_not_taken_for_one_that_cannot(recorded: Run) -> None:
+    recorded.cannot["storm-limited"]["distribution"] = "failed: no manifest"
+    text = page(recorded, {})
+    assert "distribution (failed: no manifest)" in text
+    assert "| failed | cannot |" in text
 
 
 def test_scenarios_that_were_not_run_are_left_out(recorded: Run) -> None:
