@@ -279,7 +279,8 @@ ROWS: dict[str, list[Row]] = {
                 "tag": "200: Ht | 200: Ht | 502 PROTOCOL: Ht Gd",
                 "digest": "200: | 200: Hd | 502 PROTOCOL: Gd",
                 "blob": "200: | fails 502 SIZE_MISMATCH: Gr*24 | fails 502 DIGEST_MISMATCH: Hb? Gb",
-                "range": "206: | 206 or fails 502 SIZE_MISMATCH | 206 or fails 502 DIGEST_MISMATCH",
+                "range": "206: | 206 or fails 502 SIZE_MISMATCH | "
+                "206 or fails 502 DIGEST_MISMATCH or fails 502 SIZE_MISMATCH",
                 "during": "200, fill fails 502 SIZE_MISMATCH: Gr*24 | "
                 "fails 502 SIZE_MISMATCH, fill fails 502 SIZE_MISMATCH: Gr*24 | "
                 "fails 502 DIGEST_MISMATCH, fill fails 502 SIZE_MISMATCH: Gb Gr*24",
@@ -293,7 +294,12 @@ ROWS: dict[str, list[Row]] = {
     ],
     "ranges": [
         Row("ignored", FINE, (IgnoreRange(),)),
-        Row("another place", rest_broken("502 PROTOCOL"), (Misplace(by=10),)),
+        Row(
+            "another place",
+            rest_broken("502 PROTOCOL")
+            | {"range": "206: | 206 or fails 502 PROTOCOL | 206 or fails 502 PROTOCOL or fails 502 SIZE_MISMATCH"},
+            (Misplace(by=10),),
+        ),
         Row("another size", rest_broken("502 SIZE_MISMATCH", rest="*2"), (Misplace(grow=10),)),
         Row(
             "no sense",
@@ -316,7 +322,8 @@ ROWS: dict[str, list[Row]] = {
         Row("malformed", FINE, (Lines(STRANGE),)),
         Row(
             "two lengths",
-            broken("502 PROTOCOL", runs="*2", rest="*2", whole="502 PROTOCOL: Gd*2"),
+            # It is asked once more where the connection was a kept one, which this upstream closes without a word.
+            broken("502 PROTOCOL", runs="*1..2", rest="*1..2", whole="502 PROTOCOL: Gd*1..2"),
             (Lines(b"Content-Length: 5\r\n"),),
         ),
         Row(
