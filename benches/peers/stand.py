@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from benches.peers.system import System
     from tests.support.images import Image
 
-#: Attempts to fill a cache before it counts as one that does not keep what it fetched.
-FILLS = 5
+#: Attempts to fill a cache before it counts as one that does not keep what it fetched, and seconds between them: on a
+#: busy disk some take long to write down what the client has already.
+FILLS = 10
+PAUSE = 0.5
 
 
 @dataclass(frozen=True)
@@ -109,12 +112,13 @@ class Stand:
             self._pull(system, path)
             if self.upstream.gets(digest) == before:
                 return
-        raise RuntimeError(f"{path} is fetched again each time")
+            time.sleep(PAUSE)
+        raise RuntimeError(f"fetched again each time: {path}")
 
     def _pull(self, system: System, path: str) -> None:
         got = get(system.port, path)
         if not got.whole:
-            raise RuntimeError(f"{path}: {got.failure}")
+            raise RuntimeError(f"{got.failure}: {path}")
 
     def upstream_ratio(self, image: Image) -> float:
         """Bytes that upstream sent of the image's config and layers, over what they are."""
