@@ -159,7 +159,8 @@ async def test_a_challenge_from_where_a_redirect_led_is_not_met(make: Make, upst
     upstream.always(Match(place=Place.OTHER_HOST), Reply(401, headers=(("WWW-Authenticate", evil),)))
     with pytest.raises(Failure) as caught:
         await make(username="me", password=SECRET).stat_blob("app", layer.digest)
-    assert caught.value.cause is Cause.DENIED
+    # As bodies have it: it is the address that was refused.
+    assert (caught.value.cause, caught.value.challenge) == (Cause.UPSTREAM, None)
     assert upstream.tokens() == 0
 
 
