@@ -65,6 +65,7 @@ def _about(options: argparse.Namespace) -> dict[str, str]:
         ),
         platform.machine(),
     )
+    load = os.getloadavg()[0]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     said = [f"--{options.effort}"] if options.effort != "full" else []
     said += [f"--{name}={value}" for name in ("only", "systems") if (value := getattr(options, name))]
@@ -74,7 +75,7 @@ def _about(options: argparse.Namespace) -> dict[str, str]:
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "command": f"`make bench-peers{flags}`",
         "machine": f"{name}, {os.cpu_count()} processors, {memory:.0f} GB, Linux {platform.release()}",
-        "load average before": f"{os.getloadavg()[0]:.1f}",
+        "load average before": f"{load:.1f}" + (" (others were at work: figures are low)" if load > 1 else ""),
         "congestion control": congestion.used(),
         "rounds": f"{EFFORTS[options.effort].rounds} at most",
     }
