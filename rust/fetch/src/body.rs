@@ -1,6 +1,6 @@
 //! A body that goes on after a break, from any offset.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -25,9 +25,13 @@ pub struct BodySource {
     question: Question,
     /// Where the last answer came from, while it is good: a signed URL lives for minutes, and only in here.
     located: Option<Question>,
+    /// The same, as the newest of all forks knows it.
+    shared: Arc<Mutex<Option<Question>>>,
     response: Option<Response>,
     /// Offset of the next byte to hand out.
     position: u64,
+    /// Where what was asked for ends; None: with the whole.
+    end: Option<u64>,
     /// Bytes of the present answer that come before `position`.
     skip: u64,
     /// Bytes of the whole, once some answer told.
@@ -51,8 +55,10 @@ impl BodySource {
             client,
             question,
             located: None,
+            shared: Arc::default(),
             response: None,
             position: 0,
+            end: None,
             skip: 0,
             size: None,
             ended: false,
@@ -66,12 +72,58 @@ impl BodySource {
         self.tally.clone()
     }
 
+    /// Another source of the same body, on a connection of its own: its bytes count with this one's, and what was learned of the
+    /// address is shared.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            size: self.size,
+            tally: Arc::clone(&self.tally),
+            ..Self::new(self.client.clone(), self.question.clone())
+        }
+    }
+
+    /// Drops whatever is under way.
+    pub fn stop(&mut self) {
+        self.response = None;
+        self.ended = true;
+    }
+
+    /// Asks for the bytes from `offset` to `end`, which may be past the body's end. Answers the size of the whole, if upstream tells,
+    /// and whether upstream ignores ranges: then nothing more may be asked of this source but [`BodySource::begin`].
+    pub async fn begin_range(&mut self, offset: u64, end: u64) -> Result<(Option<u64>, bool), FetchError> {
+        self.response = None;
+        self.located = self.shared();
+        (self.position, self.end, self.ended, self.failures) = (offset, Some(end), false, 0);
+        loop {
+            match self.open().await {
+                // It begins at 0, and there is no use for what comes before `offset`.
+                Ok(()) if self.skip > 0 || self.end.is_none() => {
+                    self.stop();
+                    return Ok((self.size, true));
+                }
+                Ok(()) => return Ok((self.size, false)),
+                Err(Setback::Expired(error)) => {
+                    self.located = None;
+                    self.count_failure(error)?;
+                }
+                Err(Setback::Failed(error)) => return Err(error),
+            }
+            sleep(self.client.pause(self.failures)).await;
+        }
+    }
+
+    fn shared(&self) -> Option<Question> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks for the body from `offset` and answers the size of the whole, if upstream tells. May be called again.
     ///
     /// Only a refused redirect target is asked for again here: whether another place is tried is the caller's to decide.
     pub async fn begin(&mut self, offset: u64) -> Result<Option<u64>, FetchError> {
         (self.response, self.located) = (None, None);
-        (self.position, self.ended, self.failures) = (offset, false, 0);
+        (self.position, self.end, self.ended, self.failures) = (offset, None, false, 0);
         loop {
             match self.open().await {
                 Ok(()) => return Ok(self.size),
@@ -82,10 +134,10 @@ impl BodySource {
         }
     }
 
-    /// The next bytes; None at the end of the whole body.
+    /// The next bytes; None at the end of what was asked for.
     pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         loop {
-            if self.ended || self.size == Some(self.position) {
+            if self.ended || self.end.or(self.size) == Some(self.position) {
                 self.response = None;
                 self.ended = true;
                 return Ok(None);
@@ -113,7 +165,9 @@ impl BodySource {
     /// Asks for the rest after a break. The target of the last redirect is asked first, `url` itself from then on.
     async fn go_on(&mut self) -> Result<(), FetchError> {
         sleep(self.client.pause(self.failures)).await;
+        let bounded = self.end.is_some();
         match self.open().await {
+            Ok(()) if bounded && self.end.is_none() => Err(self.mismatch("ranges are ignored now".to_owned())),
             Ok(()) => Ok(()),
             Err(Setback::Expired(error)) => {
                 self.located = None;
@@ -143,8 +197,9 @@ impl BodySource {
     async fn open(&mut self) -> Result<(), Setback> {
         let mut question = self.located.clone().unwrap_or_else(|| self.question.clone());
         question.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if self.position > 0 {
-            let range = HeaderValue::try_from(format!("bytes={}-", self.position))
+        if self.position > 0 || self.end.is_some() {
+            let last = self.end.map(|end| (end - 1).to_string()).unwrap_or_default();
+            let range = HeaderValue::try_from(format!("bytes={}-{last}", self.position))
                 .map_err(|error| Setback::Failed(FetchError::Input { reason: error.to_string() }))?;
             question.headers.insert(header::RANGE, range);
         }
@@ -152,19 +207,27 @@ impl BodySource {
         let placed = match received.response.status() {
             StatusCode::OK => self.whole(&received),
             StatusCode::PARTIAL_CONTENT => self.part(&received),
-            StatusCode::RANGE_NOT_SATISFIABLE if self.position > 0 => return self.beyond(&received),
+            StatusCode::RANGE_NOT_SATISFIABLE if self.position > 0 || self.end.is_some() => {
+                return self.beyond(&received);
+            }
             _ => return Err(self.refused(&received)),
         };
         self.skip = placed.map_err(Setback::Failed)?;
         let Received { response, url, headers } = received;
         self.response = Some(response);
         self.located = Some(Question { url, headers, ..self.question.clone() });
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.located);
         Ok(())
     }
 
     /// 200: the whole body, from 0 whatever was asked. Answers how much of it to skip.
     fn whole(&mut self, received: &Received) -> Result<u64, FetchError> {
-        self.learn(received, content_length(received))?;
+        let length = content_length(received);
+        if self.end.is_some_and(|end| self.position == 0 && length.is_none_or(|length| length > end)) {
+            // More than was asked for.
+            self.end = None;
+        }
+        self.learn(received, length)?;
         Ok(self.position)
     }
 
@@ -179,12 +242,23 @@ impl BodySource {
             return Err(FetchError::SizeMismatch { url: received.url.clone(), reason });
         }
         self.learn(received, total)?;
+        self.end = self.end.map(|end| total.map_or(end, |total| end.min(total)));
         Ok(0)
     }
 
     /// 416: right where all bytes are here already, else the body is shorter than it was.
     fn beyond(&mut self, received: &Received) -> Result<(), Setback> {
         let total = range_of(received).and_then(|range| range.total);
+        if let Some(total) = total
+            && self.end.is_some()
+            && self.position >= total
+        {
+            // A range past the end: the size is all there is to learn.
+            if self.size.is_none_or(|known| known == total) {
+                (self.size, self.ended) = (Some(total), true);
+                return Ok(());
+            }
+        }
         self.learn(received, total).map_err(Setback::Failed)?;
         if self.size == Some(self.position) {
             self.ended = true;
@@ -233,7 +307,10 @@ impl BodySource {
         self.tally.add_bytes(piece.len());
         let old = usize::try_from(self.skip).map_or(piece.len(), |skip| skip.min(piece.len()));
         self.skip -= old as u64;
-        let fresh = piece.split_off(old);
+        let mut fresh = piece.split_off(old);
+        if let Some(most) = self.end.and_then(|end| usize::try_from(end - self.position).ok()) {
+            fresh.truncate(most);
+        }
         if fresh.is_empty() {
             return Ok(None);
         }
@@ -249,7 +326,11 @@ impl BodySource {
     fn clean_end(&mut self) -> Result<(), FetchError> {
         self.response = None;
         match self.size {
-            None if self.skip == 0 => {
+            None if self.skip == 0 && self.end.is_none() => {
+                self.ended = true;
+                Ok(())
+            }
+            _ if self.end == Some(self.position) => {
                 self.ended = true;
                 Ok(())
             }

@@ -32,6 +32,11 @@ impl Fill {
         self.0.frontier()
     }
 
+    #[getter]
+    fn had(&self) -> u64 {
+        self.0.had()
+    }
+
     fn run<'py>(&self, py: Python<'py>, source: &Source) -> PyResult<Bound<'py, PyAny>> {
         let (fill, mut body) = (self.0.clone(), source.body());
         awaitable(py, async move {

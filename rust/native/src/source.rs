@@ -14,18 +14,20 @@ use crate::errors::failure;
 #[pyclass(frozen, module = "pyregistry._native")]
 pub(crate) struct Source {
     body: Arc<Mutex<BodySource>>,
+    /// Never begun: what further connections are made from.
+    rest: Arc<BodySource>,
     tally: Arc<Tally>,
 }
 
 impl Source {
     pub(crate) fn new(body: BodySource) -> Self {
-        let tally = body.tally();
-        Self { body: Arc::new(Mutex::new(body)), tally }
+        let (tally, rest) = (body.tally(), Arc::new(body.fork()));
+        Self { body: Arc::new(Mutex::new(body)), rest, tally }
     }
 
     /// The body as the store wants it.
     pub(crate) fn body(&self) -> Body {
-        Body(self.body.clone())
+        Body { body: self.body.clone(), rest: self.rest.clone() }
     }
 }
 
@@ -43,15 +45,37 @@ impl Source {
 }
 
 /// A fetched body as a store's source. Taken for one piece at a time: a run that was cancelled leaves it free at once.
-pub(crate) struct Body(Arc<Mutex<BodySource>>);
+pub(crate) struct Body {
+    body: Arc<Mutex<BodySource>>,
+    rest: Arc<BodySource>,
+}
 
 impl store::Source for Body {
+    type Fork = Self;
+
     async fn begin(&mut self, offset: u64) -> Result<Begun, Failure> {
-        let size = self.0.lock().await.begin(offset).await.map_err(|error| failure(&error))?;
-        Ok(Begun { size })
+        let size = self.body.lock().await.begin(offset).await.map_err(|error| failure(&error))?;
+        Ok(Begun { size, whole: false })
+    }
+
+    async fn begin_range(&mut self, offset: u64, end: u64) -> Result<Begun, Failure> {
+        let begun = self.body.lock().await.begin_range(offset, end).await;
+        let (size, whole) = begun.map_err(|error| failure(&error))?;
+        Ok(Begun { size, whole })
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        self.0.lock().await.next().await.map_err(|error| failure(&error))
+        self.body.lock().await.next().await.map_err(|error| failure(&error))
+    }
+
+    fn stop(&mut self) {
+        // Nobody has it: a call under way was dropped.
+        if let Ok(mut body) = self.body.try_lock() {
+            body.stop();
+        }
+    }
+
+    fn fork(&self) -> Option<Self> {
+        Some(Self { body: Arc::new(Mutex::new(self.rest.fork())), rest: self.rest.clone() })
     }
 }

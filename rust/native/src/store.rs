@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyregistry_store::{self as store, Abandon, Config, Digest, Failure};
+use pyregistry_store::{self as store, Abandon, Config, Digest, Failure, FillOnRange};
 
 use crate::awaitable::{awaitable, awaitable_at_once};
 use crate::errors::Raise;
@@ -24,7 +24,8 @@ pub(crate) struct Store(store::Store);
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (root, *, reserve=2_147_483_648, abandon_min_sent=1_048_576, abandon_fraction=0.5, abandon_remaining=67_108_864, failure_seconds=1.0))]
+    #[pyo3(signature = (root, *, reserve=2_147_483_648, abandon_min_sent=1_048_576, abandon_fraction=0.5, abandon_remaining=67_108_864, fill_on_range=0.5, connections=8, failure_seconds=1.0))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python")]
     fn new(
         py: Python<'_>,
         root: PathBuf,
@@ -32,12 +33,16 @@ impl Store {
         abandon_min_sent: u64,
         abandon_fraction: f64,
         abandon_remaining: u64,
+        fill_on_range: Option<f64>,
+        connections: usize,
         failure_seconds: f64,
     ) -> PyResult<Self> {
         let config = Config {
             root,
             reserve,
             abandon: Abandon { min_sent: abandon_min_sent, fraction: abandon_fraction, remaining: abandon_remaining },
+            fill_on_range: fill_on_range.map_or(FillOnRange::Never, FillOnRange::After),
+            connections,
             failure_ttl: duration("failure_seconds", failure_seconds)?,
         };
         let runtime = runtime::handle()?.clone();
@@ -54,8 +59,14 @@ impl Store {
         self.0.in_flight(&parse(digest)?).map_err(|failure| failure.raise(py))
     }
 
-    fn attach(&self, py: Python<'_>, digest: &str) -> PyResult<Reader> {
-        self.0.attach(&parse(digest)?).map(Reader::new).map_err(|failure| failure.raise(py))
+    #[pyo3(signature = (digest, first=None))]
+    fn attach(&self, py: Python<'_>, digest: &str, first: Option<(u64, u64)>) -> PyResult<Reader> {
+        let digest = parse(digest)?;
+        let attached = match first {
+            Some((start, end)) => self.0.attach_range(&digest, start..end),
+            None => self.0.attach(&digest),
+        };
+        attached.map(Reader::new).map_err(|failure| failure.raise(py))
     }
 
     fn wanted(&self, digest: &str) -> PyResult<bool> {

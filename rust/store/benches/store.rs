@@ -17,9 +17,21 @@ struct Memory {
 }
 
 impl Source for Memory {
+    type Fork = Self;
+
+    async fn begin_range(&mut self, _: u64, _: u64) -> Result<Begun, Failure> {
+        self.begin(0).await
+    }
+
+    fn stop(&mut self) {}
+
+    fn fork(&self) -> Option<Self> {
+        None
+    }
+
     async fn begin(&mut self, offset: u64) -> Result<Begun, Failure> {
         self.position = usize::try_from(offset).unwrap_or(usize::MAX);
-        Ok(Begun { size: Some(self.bytes.len() as u64) })
+        Ok(Begun { size: Some(self.bytes.len() as u64), whole: false })
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {

@@ -35,6 +35,6 @@ pub use lock::Lock;
 pub use plan::Plan;
 pub use reader::Reader;
 pub use source::{Begun, Source};
-pub use store::{Abandon, Config, Store};
+pub use store::{Abandon, Config, FillOnRange, Store};
 pub use table::Busy;
 pub use upload::{BadSession, Session, Upload};

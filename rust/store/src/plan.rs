@@ -1,6 +1,7 @@
 //! Plans: the bodies of responses, as bytes in order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -30,7 +31,34 @@ enum Segment {
     /// Framing of a multipart.
     Frame(Bytes),
     /// Bytes `start..end` of the blob; no end: up to wherever the blob ends.
-    Part { start: u64, end: Option<u64>, held_back: bool },
+    Part { start: u64, end: Option<u64>, held_back: bool, wish: Wish },
+}
+
+/// Bytes read at first and at most ahead of a reader of a range that may be left before its end.
+const FIRST_STEP: u64 = 128 << 10;
+const MOST_STEP: u64 = 2 << 20;
+/// How often a waiting reader wants its bytes again: an heir may not have heard.
+const WANT_EVERY: Duration = Duration::from_millis(500);
+
+/// What was wanted of a part: a little more than was read, since nobody says how much of an open-ended range a client will read.
+struct Wish {
+    /// Wanted up to here.
+    until: u64,
+    step: u64,
+}
+
+impl Wish {
+    /// Wants what a reader at `start` needs soon, if it does not wait for it already; `again`: whatever was wanted before.
+    fn grow(&mut self, held: &Held, start: u64, end: u64, again: bool) {
+        if self.until < end && start + self.step / 2 >= self.until {
+            let from = self.until.max(start);
+            self.until = end.min(start + self.step).max(self.until);
+            self.step = MOST_STEP.min(2 * self.step);
+            held.want(from..self.until);
+        } else if again {
+            held.want(start..self.until);
+        }
+    }
 }
 
 /// The next bytes that can be had.
@@ -51,7 +79,12 @@ impl Plan {
         // Past the end there is nothing to wait for.
         let part = |start, end: Option<u64>| {
             let end = end.map(|end| size.map_or(end, |size| end.min(size)));
-            Segment::Part { start, end, held_back: start == 0 && (end.is_none() || end == size) }
+            let held_back = start == 0 && (end.is_none() || end == size);
+            if held_back {
+                held.become_whole();
+            }
+            let step = if end == size { FIRST_STEP } else { MOST_STEP };
+            Segment::Part { start, end, held_back, wish: Wish { until: start, step } }
         };
         let segments = match (size, ranges) {
             (None, _) => vec![part(0, None)],
@@ -158,8 +191,8 @@ impl Stored {
             let done = match segment {
                 Segment::Frame(frame) => frame.is_empty(),
                 Segment::Part { start, end: Some(end), .. } => start >= end,
-                Segment::Part { start, end: None, held_back } => {
-                    let window = self.held.window(*held_back)?;
+                Segment::Part { start, end: None, held_back, .. } => {
+                    let window = self.held.window(*start, *held_back)?;
                     window.size == Some(*start) && window.limit == *start
                 }
             };
@@ -171,11 +204,11 @@ impl Stored {
         match self.segments.last_mut() {
             None => Ok(Ahead::End),
             Some(Segment::Frame(frame)) => {
-                self.held.window(false)?;
+                self.held.window(0, false)?;
                 Ok(Ahead::Frame(frame))
             }
-            Some(Segment::Part { start, end, held_back }) => {
-                let window = self.held.window(*held_back)?;
+            Some(Segment::Part { start, end, held_back, .. }) => {
+                let window = self.held.window(*start, *held_back)?;
                 let limit = end.map_or(window.limit, |end| end.min(window.limit));
                 match usize::try_from(limit.saturating_sub(*start)) {
                     Ok(0) => Ok(Ahead::Wait),
@@ -226,7 +259,24 @@ impl Stored {
                 }
             }
         }
+        self.want(false);
         Ok((done > 0).then_some(done))
+    }
+
+    /// Wants what comes next; `again`: of the parts after this one, too.
+    fn want(&mut self, again: bool) {
+        if !matches!(self.held.bytes, reader::Bytes::Filling(_)) {
+            return;
+        }
+        let mut room = 2 * MOST_STEP;
+        for segment in self.segments.iter_mut().rev() {
+            let Segment::Part { start, end: Some(end), held_back: false, wish } = segment else { continue };
+            wish.grow(&self.held, *start, *end, again);
+            room = room.saturating_sub(wish.until.saturating_sub(*start));
+            if !again || room == 0 {
+                return;
+            }
+        }
     }
 
     /// Reads on the blocking pool, as the disk has to be waited for. None: there is nothing to read after all.
@@ -257,13 +307,17 @@ impl Stored {
             reader::Bytes::Committed { .. } => return Ok(()),
             reader::Bytes::Filling(generation) => generation.watch(),
         };
+        let mut again = true;
         loop {
             watch.borrow_and_update();
             if !matches!(self.ahead()?, Ahead::Wait) {
                 return Ok(());
             }
-            if watch.changed().await.is_err() {
-                return Err(Failure::interrupted(format!("{}: the fill is gone", held.digest())));
+            self.want(again);
+            match tokio::time::timeout(WANT_EVERY, watch.changed()).await {
+                Ok(Ok(())) => again = false,
+                Ok(Err(_)) => return Err(Failure::interrupted(format!("{}: the fill is gone", held.digest()))),
+                Err(_) => again = true,
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Readers: what a request holds to get bytes of one digest, committed, in flight, or about to be.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::fill::{Ended, Generation, Progress, block_size};
+use crate::fill::{Data, Ended, Generation, Progress, block_size};
 use crate::store::Inner;
 use crate::{Digest, Failure, Plan};
 
@@ -17,6 +19,8 @@ pub(crate) struct Held {
     pub store: Arc<Inner>,
     digest: Digest,
     pub bytes: Bytes,
+    /// Whether it counts as a request of the whole body, which a fill is to bring.
+    whole: AtomicBool,
 }
 
 /// Where the bytes are.
@@ -28,11 +32,29 @@ pub(crate) enum Bytes {
 impl Held {
     pub(crate) fn committed(store: Arc<Inner>, digest: Digest, file: File, size: u64) -> Self {
         let file = Arc::new(file);
-        Self { store, digest, bytes: Bytes::Committed { file, size } }
+        Self { store, digest, bytes: Bytes::Committed { file, size }, whole: AtomicBool::new(false) }
     }
 
-    pub(crate) fn filling(store: Arc<Inner>, generation: Arc<Generation>) -> Self {
-        Self { store, digest: generation.digest.clone(), bytes: Bytes::Filling(generation) }
+    pub(crate) fn filling(store: Arc<Inner>, generation: Arc<Generation>, whole: bool) -> Self {
+        let digest = generation.digest.clone();
+        Self { store, digest, bytes: Bytes::Filling(generation), whole: AtomicBool::new(whole) }
+    }
+
+    /// From now on it counts as a request of the whole body.
+    pub(crate) fn become_whole(&self) {
+        if let Bytes::Filling(generation) = &self.bytes
+            && !self.whole.swap(true, Ordering::Relaxed)
+        {
+            self.store.table.become_whole(generation);
+            generation.wants.notify_one();
+        }
+    }
+
+    /// Tells the fill's owner, whichever process that is, which bytes are waited for.
+    pub(crate) fn want(&self, range: Range<u64>) {
+        if let Bytes::Filling(generation) = &self.bytes {
+            generation.want(range);
+        }
     }
 
     pub(crate) fn digest(&self) -> &Digest {
@@ -46,13 +68,13 @@ impl Held {
         }
     }
 
-    /// What can be read now. `held_back`: the body counts as a whole, so its last block waits for the digest (I4).
-    pub(crate) fn window(&self, held_back: bool) -> Result<Window, Failure> {
+    /// What can be read now at `position`. `held_back`: the body counts as a whole, so its last block waits for the digest (I4).
+    pub(crate) fn window(&self, position: u64, held_back: bool) -> Result<Window, Failure> {
         match &self.bytes {
             Bytes::Committed { file, size } => {
                 Ok(Window { file: Some(Arc::clone(file)), limit: *size, size: Some(*size) })
             }
-            Bytes::Filling(generation) => generation.progress(|progress| Window::of(progress, held_back)),
+            Bytes::Filling(generation) => generation.progress(|progress| Window::of(progress, position, held_back)),
         }
     }
 }
@@ -60,7 +82,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Bytes::Filling(generation) = &self.bytes {
-            self.store.table.leave(generation);
+            self.store.table.leave(generation, self.whole.load(Ordering::Relaxed));
         }
     }
 }
@@ -68,20 +90,24 @@ impl Drop for Held {
 /// The part of a blob that can be read.
 pub(crate) struct Window {
     pub file: Option<Arc<File>>,
-    /// Bytes from 0 that can be read.
+    /// Where the bytes that can be read end.
     pub limit: u64,
     /// Bytes of the whole, where it is certain: told, or committed.
     pub size: Option<u64>,
 }
 
 impl Window {
-    fn of(progress: &Progress, held_back: bool) -> Result<Self, Failure> {
+    fn of(progress: &Progress, position: u64, held_back: bool) -> Result<Self, Failure> {
         let block = block_size(progress.size);
         let limit = match (&progress.end, progress.size) {
             (Some(Ended::Failed(failure, _)), _) => return Err(Failure::clone(failure)),
             (None, Some(size)) if held_back => progress.frontier.min(size - block.min(size)),
             // Any byte may be the last.
             (None, None) if held_back => progress.frontier.saturating_sub(block),
+            (None, Some(size)) if progress.frontier <= position => match &progress.data {
+                Some(Data { state: Some(state), .. }) => state.present_until(position, size).max(progress.frontier),
+                _ => progress.frontier,
+            },
             _ => progress.frontier,
         };
         Ok(Self { file: progress.data.as_ref().map(|data| Arc::clone(&data.file)), limit, size: progress.size })

@@ -11,13 +11,27 @@ use crate::Failure;
 pub struct Begun {
     /// Bytes of the whole blob; None where the source told none.
     pub size: Option<u64>,
+    /// Whether a range was asked for and the whole blob comes, from byte 0: the source knows no ranges.
+    pub whole: bool,
 }
 
 /// One upstream body that can be asked for from any offset.
 pub trait Source: Send {
+    /// What [`Source::fork`] makes.
+    type Fork: Source<Fork = Self::Fork> + 'static;
+
     /// Asks for the bytes from `offset` on, dropping whatever was under way; may be called again with another offset.
     fn begin(&mut self, offset: u64) -> impl Future<Output = Result<Begun, Failure>> + Send;
 
-    /// The next piece; None at the end of the body. Never dropped half-way, unless the fill itself is stopped.
+    /// As [`Source::begin`], for the bytes before `end` alone; `end` may be past the blob's. Only what [`Source::fork`] made is asked so.
+    fn begin_range(&mut self, offset: u64, end: u64) -> impl Future<Output = Result<Begun, Failure>> + Send;
+
+    /// The next piece; None at the end of what was asked for. Never dropped half-way, unless the fetch is stopped.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Failure>> + Send;
+
+    /// Drops whatever is under way.
+    fn stop(&mut self);
+
+    /// Another source of the same body, on a connection of its own; None if ranges cannot be had.
+    fn fork(&self) -> Option<Self::Fork>;
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::future::Future;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -47,6 +48,26 @@ impl Abandon {
     }
 }
 
+/// Whether readers of ranges alone make a fill bring the whole blob.
+#[derive(Clone, Copy, Debug)]
+pub enum FillOnRange {
+    /// Once so much of the blob, 0 to 1, is there; 0: at once.
+    After(f64),
+    /// They never do: only what they ask for is fetched.
+    Never,
+}
+
+impl FillOnRange {
+    pub(crate) fn fills(self, had: u64, size: Option<u64>) -> bool {
+        match self {
+            // See `Abandon::finishes`.
+            #[allow(clippy::cast_precision_loss)]
+            Self::After(fraction) => fraction <= 0.0 || size.is_some_and(|size| had as f64 >= size as f64 * fraction),
+            Self::Never => false,
+        }
+    }
+}
+
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -56,6 +77,10 @@ pub struct Config {
     pub reserve: u64,
     /// What becomes of fills that nobody waits for.
     pub abandon: Abandon,
+    /// What readers of ranges begin.
+    pub fill_on_range: FillOnRange,
+    /// Connections over which one blob is brought at once, at most.
+    pub connections: usize,
     /// How long a failure answers every request.
     pub failure_ttl: Duration,
 }
@@ -63,7 +88,14 @@ pub struct Config {
 impl Config {
     /// The defaults, for this root.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), reserve: 2 << 30, abandon: Abandon::default(), failure_ttl: Duration::from_secs(1) }
+        Self {
+            root: root.into(),
+            reserve: 2 << 30,
+            abandon: Abandon::default(),
+            fill_on_range: FillOnRange::After(0.5),
+            connections: 8,
+            failure_ttl: Duration::from_secs(1),
+        }
     }
 }
 
@@ -135,10 +167,25 @@ impl Store {
     /// A reader of the fill of `digest`, in flight here or elsewhere, or yet to begin. It gets bytes only while some task of this
     /// process awaits `own_or_follow` or runs the fill that it returned. Fails once the store is closed, as nobody would.
     pub fn attach(&self, digest: &Digest) -> Result<Reader, Failure> {
+        self.join(digest, None)
+    }
+
+    /// As [`Store::attach`], for a request of ranges: whether it makes the fill bring the whole blob is policy. `first` is the first
+    /// of the ranges, as far as that can be told without the size.
+    pub fn attach_range(&self, digest: &Digest, first: Range<u64>) -> Result<Reader, Failure> {
+        self.join(digest, Some(first))
+    }
+
+    fn join(&self, digest: &Digest, first: Option<Range<u64>>) -> Result<Reader, Failure> {
         self.inner.check_open()?;
-        let generation = self.inner.table.attach(digest);
+        let whole = first.is_none();
+        let generation = self.inner.table.attach(digest, whole);
+        match first {
+            Some(range) => generation.set_first(range),
+            None => generation.wants.notify_one(),
+        }
         self.inner.sweeper.wake();
-        Ok(Reader::new(Held::filling(Arc::clone(&self.inner), generation)))
+        Ok(Reader::new(Held::filling(Arc::clone(&self.inner), generation, whole)))
     }
 
     /// Whether readers of this process wait for a fill of `digest` that has no outcome yet.

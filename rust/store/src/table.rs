@@ -16,6 +16,8 @@ pub struct Busy;
 struct Entry {
     generation: Arc<Generation>,
     readers: usize,
+    /// Those of them that read whole bodies.
+    whole: usize,
     /// Whether a task awaits `own_or_follow` or has the fill that it returned.
     driven: bool,
 }
@@ -32,16 +34,25 @@ pub(crate) struct Table {
 
 impl Table {
     /// The generation that a new request of `digest` belongs to, with that request counted.
-    pub(crate) fn attach(&self, digest: &Digest) -> Arc<Generation> {
+    pub(crate) fn attach(&self, digest: &Digest, whole: bool) -> Arc<Generation> {
         let mut entries = self.entries();
         let entry = current(&mut entries, digest);
         entry.readers += 1;
+        entry.whole += usize::from(whole);
         Arc::clone(&entry.generation)
     }
 
+    /// A request of a range turned out to be one of the whole body.
+    pub(crate) fn become_whole(&self, generation: &Arc<Generation>) {
+        self.change(generation, |entry| entry.whole += 1);
+    }
+
     /// A request is over.
-    pub(crate) fn leave(&self, generation: &Arc<Generation>) {
-        self.change(generation, |entry| entry.readers -= 1);
+    pub(crate) fn leave(&self, generation: &Arc<Generation>, whole: bool) {
+        self.change(generation, |entry| {
+            entry.readers -= 1;
+            entry.whole -= usize::from(whole);
+        });
     }
 
     /// The generation to drive, for one task at a time; one that failed a moment ago needs no driver, but is answered all the same,
@@ -76,6 +87,11 @@ impl Table {
     /// Whether requests wait for the generation.
     pub(crate) fn is_waited_for(&self, generation: &Arc<Generation>) -> bool {
         of(&mut self.entries(), generation).is_some_and(|entry| entry.readers > 0)
+    }
+
+    /// Whether requests of the whole body wait for the generation.
+    pub(crate) fn is_whole_waited_for(&self, generation: &Arc<Generation>) -> bool {
+        of(&mut self.entries(), generation).is_some_and(|entry| entry.whole > 0)
     }
 
     /// Whether requests wait for a generation of `digest` without an outcome.
@@ -127,6 +143,7 @@ fn current<'a>(entries: &'a mut HashMap<Digest, Entry>, digest: &Digest) -> &'a 
     entries.entry(digest.clone()).or_insert_with(|| Entry {
         generation: Generation::new(digest.clone()),
         readers: 0,
+        whole: 0,
         driven: false,
     })
 }
@@ -144,20 +161,20 @@ mod tests {
     #[test]
     fn a_failure_answers_for_its_time_and_no_longer() {
         let table = Table::default();
-        let first = table.attach(&digest());
+        let first = table.attach(&digest(), true);
         first.fail(Failure::new(Cause::NotFound, "no"), Duration::from_secs(60));
-        assert!(Arc::ptr_eq(&first, &table.attach(&digest())));
+        assert!(Arc::ptr_eq(&first, &table.attach(&digest(), true)));
         assert!(!table.wanted(&digest()));
-        table.leave(&first);
-        table.leave(&first);
-        assert!(Arc::ptr_eq(&first, &table.attach(&digest())));
+        table.leave(&first, true);
+        table.leave(&first, true);
+        assert!(Arc::ptr_eq(&first, &table.attach(&digest(), true)));
 
         let table = Table::default();
-        let first = table.attach(&digest());
+        let first = table.attach(&digest(), true);
         first.fail(Failure::new(Cause::NotFound, "no"), Duration::ZERO);
-        let second = table.attach(&digest());
+        let second = table.attach(&digest(), true);
         assert!(!Arc::ptr_eq(&first, &second));
-        table.leave(&first);
+        table.leave(&first, true);
         assert!(table.is_waited_for(&second), "a leaver of one generation must not touch the next");
     }
 
@@ -174,15 +191,15 @@ mod tests {
     fn abandons_only_what_nobody_waits_for() {
         let table = Table::default();
         let driven = table.drive(&digest()).unwrap();
-        let waiting = table.attach(&digest());
+        let waiting = table.attach(&digest(), true);
         assert!(!table.abandon(&driven));
-        table.leave(&waiting);
+        table.leave(&waiting, true);
         assert!(table.abandon(&driven));
-        let next = table.attach(&digest());
+        let next = table.attach(&digest(), true);
         assert!(!Arc::ptr_eq(&driven, &next) && table.wanted(&digest()));
         table.release(&driven);
         assert!(table.wanted(&digest()));
-        table.leave(&next);
+        table.leave(&next, true);
         assert!(table.entries().is_empty());
     }
 }

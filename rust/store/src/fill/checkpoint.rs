@@ -1,7 +1,7 @@
 //! The durable `checkpoint` of a fill: the only thing that counts after a reboot.
 //!
-//! Its bytes: magic (which names this layout and the midstate's format), data number, offset, size (all ones: unknown), midstate,
-//! xxh3 of all these; numbers little-endian.
+//! Its bytes: magic (which names this layout and the midstate's format), data number, offset, size (all ones: unknown), length of
+//! the midstate, midstate, bitmap of the blocks present ahead of the offset, xxh3 of all these; numbers little-endian.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -10,14 +10,16 @@ use crate::layout::FillFolder;
 use crate::{Failure, fs};
 
 /// Midstates of sha2 0.11 are promised to be readable by every 0.11.
-const MAGIC: &[u8; 16] = b"pyrmark1 sha2-11";
-const HEAD: usize = 16 + 3 * 8;
+const MAGIC: &[u8; 16] = b"pyrmark2 sha2-11";
+const HEAD: usize = 16 + 4 * 8;
 
 /// A mark and its midstate.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Checkpoint {
     pub mark: Mark,
     pub midstate: Vec<u8>,
+    /// Blocks ahead of the offset, as `State::present` tells them.
+    pub present: Vec<u8>,
 }
 
 /// The order in which a checkpoint becomes durable: its bytes before its word, its word before its name.
@@ -63,10 +65,12 @@ impl Checkpoint {
 
     fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        for word in [self.mark.data, self.mark.offset, self.mark.size.unwrap_or(u64::MAX)] {
+        let midstate = self.midstate.len() as u64;
+        for word in [self.mark.data, self.mark.offset, self.mark.size.unwrap_or(u64::MAX), midstate] {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
         bytes.extend_from_slice(&self.midstate);
+        bytes.extend_from_slice(&self.present);
         bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
         bytes
     }
@@ -81,9 +85,11 @@ impl Checkpoint {
             word.copy_from_slice(&body[16 + 8 * index..][..8]);
             u64::from_le_bytes(word)
         };
+        let (midstate, present) = body[HEAD..].split_at_checked(usize::try_from(word(3)).ok()?)?;
         Some(Self {
             mark: Mark { data: word(0), offset: word(1), size: Some(word(2)).filter(|size| *size != u64::MAX) },
-            midstate: body[HEAD..].to_vec(),
+            midstate: midstate.to_vec(),
+            present: present.to_vec(),
         })
     }
 }
@@ -94,8 +100,8 @@ mod tests {
 
     #[test]
     fn a_torn_checkpoint_is_none() {
-        let checkpoint =
-            Checkpoint { mark: Mark { data: 2, offset: 1 << 30, size: Some(1 << 31) }, midstate: vec![9; 105] };
+        let mark = Mark { data: 2, offset: 1 << 30, size: Some(1 << 31) };
+        let checkpoint = Checkpoint { mark, midstate: vec![9; 105], present: vec![0, 0, 7] };
         let bytes = checkpoint.encode();
         assert_eq!(Checkpoint::decode(&bytes), Some(checkpoint));
         for end in 0..bytes.len() {

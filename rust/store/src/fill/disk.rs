@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::checkpoint::Checkpoint;
+use super::ahead::Ahead;
 use super::generation::{Data, Generation};
 use super::machine::{Do, Machine, Mark, Origin, Outcome, Past, PastState, Saw, Start};
 use super::save::{LastSave, Saver};
@@ -58,6 +59,7 @@ struct Recalled {
     state: Option<State>,
     sequence: u64,
     hasher: Option<Hasher>,
+    present: Vec<u8>,
 }
 
 /// The files of a generation that this process owns.
@@ -71,6 +73,9 @@ struct Owned {
     hasher: Hasher,
     sequence: u64,
     batch: Vec<Bytes>,
+    ahead: Ahead,
+    /// Bytes that were placed ahead by this process.
+    placed: u64,
     saver: Arc<Saver>,
     last_save: LastSave,
     _count: Count,
@@ -116,6 +121,13 @@ impl Disk {
         }
     }
 
+    /// What [`Do::Place`] writes.
+    pub(crate) fn take_ahead(&mut self, ahead: Ahead) {
+        if let Some(owned) = &mut self.owned {
+            owned.ahead = ahead;
+        }
+    }
+
     fn execute(&mut self, step: &Do) -> Result<Saw, Failure> {
         match step {
             Do::Look => return self.look(),
@@ -138,6 +150,8 @@ impl Disk {
                 self.show();
             }
             Do::Write => self.write()?,
+            Do::Place => self.place()?,
+            Do::Gather(count) => self.gather(*count)?,
             Do::Mark(frontier) => self.mark(*frontier)?,
             Do::Publish(frontier) => {
                 self.owned()?.state.set_frontier(*frontier);
@@ -202,6 +216,7 @@ impl Disk {
                 newest.as_ref().map(|(_, offset, _)| Mark { data: state.data(), offset: *offset, size: state.size() });
             self.recalled.sequence = newest.as_ref().map_or(0, |newest| newest.0);
             self.recalled.hasher = newest.and_then(|newest| Hasher::resume(algorithm, &newest.2));
+            self.recalled.present = state.present();
             past.state = Some(PastState {
                 frontier: state.frontier(),
                 mark: self.usable(mark)?,
@@ -210,6 +225,7 @@ impl Disk {
             });
         } else if let Some(checkpoint) = Checkpoint::load(&self.folder)? {
             self.recalled.hasher = Hasher::resume(algorithm, &checkpoint.midstate);
+            self.recalled.present = checkpoint.present;
             past.checkpoint = self.usable(Some(checkpoint.mark))?;
         }
         self.recalled.state = state;
@@ -262,14 +278,21 @@ impl Disk {
         let (Some(writer), Some(hasher), Some(data)) = (writer, hasher, fs::open(&path)?) else {
             return Err(Failure::new(Cause::Storage, format!("{}: gone", path.display())));
         };
-        let data = Data::new(data, &path)?;
         let (state, sequence) = match recalled.state.filter(|_| start.takeover) {
             Some(state) => (state, recalled.sequence),
-            None => (State::create(&self.folder, mark, &hasher.midstate())?, 0),
+            None => {
+                let state = State::create(&self.folder, mark, &hasher.midstate())?;
+                if origin != Origin::Nothing {
+                    state.restore_present(&recalled.present, fs::size(&data, &path)?);
+                }
+                (state, 0)
+            }
         };
         state.set_frontier(mark.offset);
+        let state = Arc::new(state);
+        let data = Data::new(data, &path)?.with(&state);
         self.owned = Some(Owned {
-            state: Arc::new(state),
+            state,
             path,
             mark,
             writer: Some(writer),
@@ -278,6 +301,8 @@ impl Disk {
             hasher,
             sequence,
             batch: Vec::new(),
+            ahead: Ahead::default(),
+            placed: 0,
             last_save: LastSave::new(mark.offset),
             _count: Count::one(&self.store.owned),
         });
@@ -295,6 +320,29 @@ impl Disk {
             let state = &owned.state;
             self.generation.show(Some(&owned.data), state.size(), state.frontier(), state.answered())
         })
+    }
+
+    fn place(&mut self) -> Result<(), Failure> {
+        let owned = self.owned()?;
+        if let Some(failure) = owned.saver.error() {
+            return Err(failure);
+        }
+        let ahead = std::mem::take(&mut owned.ahead);
+        let Some(writer) = &owned.writer else {
+            return Err(Failure::new(Cause::Storage, format!("{}: closed", owned.path.display())));
+        };
+        owned.placed += ahead.write(writer, &owned.path)?;
+        // Only now may anybody read them.
+        ahead.blocks.into_iter().for_each(|blocks| owned.state.set_present(blocks));
+        owned.state.set_placed();
+        self.show();
+        self.save_if_due();
+        Ok(())
+    }
+
+    fn gather(&mut self, count: u64) -> Result<(), Failure> {
+        let owned = self.owned()?;
+        super::ahead::hash(&owned.data.file, &owned.path, owned.mark.offset, count, &mut owned.hasher)
     }
 
     fn write(&mut self) -> Result<(), Failure> {
@@ -325,19 +373,21 @@ impl Disk {
 
     fn checkpoint(&self) -> Option<(&Arc<Saver>, Checkpoint, Arc<Lock>)> {
         let owned = self.owned.as_ref()?;
-        let checkpoint = Checkpoint { mark: owned.mark, midstate: owned.hasher.midstate() };
+        // Before the data is synced, so that what it names will be.
+        let present = owned.state.present();
+        let checkpoint = Checkpoint { mark: owned.mark, midstate: owned.hasher.midstate(), present };
         Some((&owned.saver, checkpoint, Arc::clone(self.lock.as_ref()?)))
     }
 
     /// Begins to save a durable checkpoint, if the last is old.
     pub(crate) fn save_if_due(&mut self) {
-        let due = self.owned.as_ref().is_some_and(|owned| owned.last_save.is_due(owned.mark.offset));
+        let due = self.owned.as_ref().is_some_and(|owned| owned.last_save.is_due(owned.mark.offset + owned.placed));
         let started = due
             && self
                 .checkpoint()
                 .is_some_and(|(saver, checkpoint, lock)| saver.start(checkpoint, lock, &self.store.runtime));
         if let Some(owned) = self.owned.as_mut().filter(|_| started) {
-            owned.last_save = LastSave::new(owned.mark.offset);
+            owned.last_save = LastSave::new(owned.mark.offset + owned.placed);
         }
     }
 
@@ -385,6 +435,13 @@ impl Disk {
     fn trim(&mut self, frontier: u64) -> Result<(), Failure> {
         let owned = self.owned()?;
         owned.saver.stop();
+        if owned.state.next_present(0).is_some() {
+            // What says that these blocks are there goes before they do: no heir may take a hole for one of them.
+            owned.state.clear_present();
+            fs::unlink(&self.folder.checkpoint())?;
+            fs::sync_folder(self.folder.path())?;
+        }
+        let owned = self.owned()?;
         match &owned.writer {
             Some(writer) => fs::set_size(writer, &owned.path, frontier),
             None => Ok(()),

@@ -41,9 +41,10 @@ pub(crate) struct Sweeper {
 struct Followed {
     generation: Arc<Generation>,
     folder: FillFolder,
-    state: Option<State>,
+    state: Option<Arc<State>>,
     data: Option<Data>,
     wanted: Option<Instant>,
+    wanted_whole: Option<Instant>,
     found: Option<oneshot::Sender<Found>>,
 }
 
@@ -59,6 +60,7 @@ impl Sweeper {
                 state: None,
                 data: None,
                 wanted: None,
+                wanted_whole: None,
                 found: Some(found),
             });
             followed.len() == 1
@@ -136,6 +138,13 @@ impl Followed {
             state.want();
             self.wanted = Some(Instant::now());
         }
+        if let Some(state) = &self.state
+            && self.wanted_whole.is_none_or(|at| at.elapsed() >= WANT_EVERY)
+            && store.table.is_whole_waited_for(&self.generation)
+        {
+            state.want_whole();
+            self.wanted_whole = Some(Instant::now());
+        }
         let Some(lock) = store.locks.try_lock(self.generation.digest.lock_key())? else {
             return Ok(None);
         };
@@ -152,7 +161,7 @@ impl Followed {
         if self.data.is_none() {
             let path = self.folder.data(state.data());
             self.data = match fs::open(&path)? {
-                Some(file) => Some(Data::new(file, &path)?),
+                Some(file) => Some(Data::new(file, &path)?.with(state)),
                 // Committed in this moment, or lost.
                 None => None,
             };
@@ -171,10 +180,11 @@ impl Followed {
     /// Maps `state`, unless it tells of the past: another boot, or a failure that has had its time and awaits the next owner.
     fn open(&mut self) -> Result<(), Failure> {
         let boot = clock::boot_id()?;
-        self.state = State::open(&self.folder, true)?.filter(|state| {
+        let state = State::open(&self.folder, true)?.filter(|state| {
             let past = matches!(state.outcome(), Some(Outcome::Failed(_))) && state.lasting().is_zero();
             state.is_of(boot) && !past
         });
+        self.state = state.map(Arc::new);
         Ok(())
     }
 }

@@ -1,12 +1,14 @@
 //! What the readers of one process share of one generation of a fill, whoever owns it: this process, another, or its heir.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use super::state::State;
 use crate::{Digest, Failure, fs};
 
 /// Where a generation stands. One value, so that a reader sees all of it or nothing.
@@ -18,6 +20,8 @@ pub(crate) struct Progress {
     pub answered: bool,
     /// Bytes that may be read from 0 on.
     pub frontier: u64,
+    /// How often blocks ahead of the frontier became present.
+    pub placed: u64,
     /// The file they are in.
     pub data: Option<Data>,
     /// How it ended; nothing changes after that.
@@ -30,11 +34,18 @@ pub(crate) struct Data {
     pub file: Arc<File>,
     /// Device and inode: two names of one file, or two files?
     identity: (u64, u64),
+    /// What says which blocks ahead of the frontier are in it; None if it is complete.
+    pub state: Option<Arc<State>>,
 }
 
 impl Data {
     pub(crate) fn new(file: File, path: &Path) -> Result<Self, Failure> {
-        Ok(Self { identity: fs::identity(&file, path)?, file: Arc::new(file) })
+        Ok(Self { identity: fs::identity(&file, path)?, file: Arc::new(file), state: None })
+    }
+
+    /// The file of a fill whose `state` this is.
+    pub(crate) fn with(self, state: &Arc<State>) -> Self {
+        Self { state: Some(Arc::clone(state)), ..self }
     }
 }
 
@@ -50,16 +61,43 @@ pub(crate) enum Ended {
 pub(crate) struct Generation {
     pub digest: Digest,
     progress: watch::Sender<Progress>,
+    /// A reader of this process wants something that the owner, if that is this process, does not know of.
+    pub wants: Notify,
+    /// The first range that was asked for: what a source is asked first where the size is not known.
+    first: Mutex<Option<Range<u64>>>,
 }
 
 impl Generation {
     pub(crate) fn new(digest: Digest) -> Arc<Self> {
-        Arc::new(Self { digest, progress: watch::Sender::default() })
+        Arc::new(Self { digest, progress: watch::Sender::default(), wants: Notify::new(), first: Mutex::default() })
     }
 
     /// Follows the progress; the latest value is there at once.
     pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
+    }
+
+    /// Remembers the first range that is asked for.
+    pub(crate) fn set_first(&self, range: Range<u64>) {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(range);
+    }
+
+    /// The first range that was asked for.
+    pub(crate) fn first(&self) -> Option<Range<u64>> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A reader wants these bytes, whoever owns the fill.
+    pub(crate) fn want(&self, range: Range<u64>) {
+        let state = self.progress(|progress| {
+            let waits = progress.end.is_none() && range.end > progress.frontier;
+            progress.data.as_ref().filter(|_| waits).and_then(|data| data.state.clone())
+        });
+        if let Some(state) = state
+            && state.want_blocks(range.start / state.block()..range.end.div_ceil(state.block()))
+        {
+            self.wants.notify_one();
+        }
     }
 
     /// Looks at the progress.
@@ -92,8 +130,13 @@ impl Generation {
             }
             // Without its file, a frontier is nothing one could read up to.
             let frontier = if progress.data.is_some() { frontier } else { 0 };
-            let news = frontier > progress.frontier || size != progress.size || answered != progress.answered;
+            let placed = progress.data.as_ref().and_then(|data| data.state.as_ref()).map_or(0, |state| state.placed());
+            let news = frontier > progress.frontier
+                || size != progress.size
+                || answered != progress.answered
+                || placed != progress.placed;
             if same && news {
+                progress.placed = placed;
                 progress.frontier = progress.frontier.max(frontier);
                 progress.size = progress.size.or(size);
                 progress.answered |= answered;

@@ -21,6 +21,10 @@ pub(crate) enum Do {
     Size(Option<u64>),
     /// Write the batch at the frontier, and hash it.
     Write,
+    /// Write a batch ahead of the frontier, where it belongs, and show which blocks are whole.
+    Place,
+    /// Hash so many bytes at the frontier that were placed before.
+    Gather(u64),
     /// Store the new frontier and the hash's midstate for an heir.
     Mark(u64),
     /// Show the new frontier to readers.
@@ -49,7 +53,7 @@ pub(crate) enum Do {
     Follow,
     /// Ask the source for the bytes from this offset on: [`Saw::Begun`]. The fill is owned from here on.
     Ask(u64),
-    /// Wait for a batch: [`Saw::Received`] or [`Saw::Ended`].
+    /// Wait for a batch: [`Saw::Received`], [`Saw::Ahead`], [`Saw::Contiguous`] or [`Saw::Ended`].
     Receive,
     /// The source failed. The fill is still owned; [`Saw::Again`] asks again.
     Break(Failure),
@@ -76,6 +80,10 @@ pub(crate) enum Saw {
     Begun(Option<u64>),
     /// That many bytes are in the batch.
     Received(u64),
+    /// There is a batch for places ahead of the frontier.
+    Ahead,
+    /// That many bytes were placed where the frontier stands now.
+    Contiguous(u64),
     /// The source has no more bytes.
     Ended,
     /// The source failed.
@@ -283,9 +291,15 @@ impl Machine {
             (Do::Ask(_) | Do::Receive, Saw::Broke(failure)) => Do::Break(failure),
             (Do::Ask(_), Saw::Begun(size)) => self.begun(size),
             (Do::Receive, Saw::Received(count)) => self.received(count),
+            (Do::Receive, Saw::Ahead) => Do::Place,
+            (Do::Place, Saw::Done) => self.receive(),
+            (Do::Receive, Saw::Contiguous(count)) => match self.received(count) {
+                Do::Write => Do::Gather(count),
+                failed => failed,
+            },
             (Do::Receive, Saw::Ended) => self.ended(),
             (Do::Size(_), Saw::Done) => self.receive(),
-            (Do::Write, Saw::Done) => {
+            (Do::Write | Do::Gather(_), Saw::Done) => {
                 self.frontier += self.batch;
                 Do::Mark(self.frontier)
             }

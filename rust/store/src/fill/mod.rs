@@ -1,10 +1,14 @@
 //! Fills: bringing one digest into the store. There is one at a time for a digest and root, over all processes (I2).
 
+mod ahead;
+mod bitmaps;
 mod checkpoint;
 mod disk;
 mod follow;
 mod generation;
+mod lanes;
 mod machine;
+mod pace;
 mod run;
 mod save;
 #[cfg(test)]
@@ -13,8 +17,11 @@ mod simulated;
 mod simulation;
 mod state;
 mod status;
+mod transfer;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::store::Inner;
 use crate::table::Busy;
@@ -22,7 +29,7 @@ use crate::{Digest, Failure};
 
 pub(crate) use disk::Work;
 pub(crate) use follow::Sweeper;
-pub(crate) use generation::{Ended, Generation, Progress};
+pub(crate) use generation::{Data, Ended, Generation, Progress};
 pub(crate) use machine::{Do, End, Outcome as Recorded, Saw, keeps_partial};
 pub(crate) use state::{State, block_size};
 pub use status::{FillStatus, fills};
@@ -49,8 +56,13 @@ pub struct Fill {
     state: Arc<State>,
     /// One run at a time.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Whether the whole blob is to be brought, not only what is wanted of it.
+    full: AtomicBool,
     driving: Driving,
 }
+
+/// How long a word from another process's readers counts.
+const WANTED_FOR: Duration = Duration::from_secs(3);
 
 /// The right of one task to drive a digest in this process. Dropping it ends this process's readers, unless they had an outcome.
 struct Driving {
@@ -123,7 +135,8 @@ async fn own_or_follow(driving: Driving) -> Result<Option<Fill>, Failure> {
                 };
                 let work = Arc::new(Mutex::new(work));
                 store.register(&work);
-                return Ok(Some(Fill { work: Some(work), state, turn: Arc::default(), driving }));
+                let full = AtomicBool::new(false);
+                return Ok(Some(Fill { work: Some(work), state, turn: Arc::default(), full, driving }));
             }
         };
     }
@@ -157,6 +170,32 @@ impl Fill {
     /// Bytes present and hashed from 0; where `run` will go on.
     pub fn frontier(&self) -> u64 {
         self.state.frontier()
+    }
+
+    /// Bytes that are there, in order or not; of blocks ahead of the frontier, the last counts as whole.
+    pub fn had(&self) -> u64 {
+        let (frontier, block) = (self.state.frontier(), self.state.block());
+        let had = frontier + self.state.present_bytes(frontier.next_multiple_of(block));
+        self.state.size().map_or(had, |size| had.min(size))
+    }
+
+    /// Whether the whole blob is to be brought now, and not only what is wanted of it.
+    fn look_if_full(&self) -> bool {
+        let Driving { store, generation } = &self.driving;
+        let waited_for = store.table.is_whole_waited_for(generation) || self.state.last_whole() <= WANTED_FOR;
+        let full = waited_for || {
+            let (had, size) = (self.had(), self.state.size());
+            // While nobody waits at all, the run itself decides what becomes of it.
+            let goes_on = || store.config.abandon.finishes(had, size) || !store.table.is_waited_for(generation);
+            store.config.fill_on_range.fills(had, size) || (self.is_full() && goes_on())
+        };
+        self.full.store(full, Ordering::Relaxed);
+        full
+    }
+
+    /// What the last look saw.
+    fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     /// Records the outcome for every reader in every process and lets go, for the store's `failure_ttl` or upstream's wish.

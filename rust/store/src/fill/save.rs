@@ -26,18 +26,19 @@ pub(crate) struct Saver {
 
 /// When the last checkpoint was taken.
 pub(crate) struct LastSave {
-    offset: u64,
+    /// Bytes that had come.
+    bytes: u64,
     at: Instant,
 }
 
 impl LastSave {
-    pub(crate) fn new(offset: u64) -> Self {
-        Self { offset, at: Instant::now() }
+    pub(crate) fn new(bytes: u64) -> Self {
+        Self { bytes, at: Instant::now() }
     }
 
-    /// Whether a fill at this frontier wants another.
-    pub(crate) fn is_due(&self, frontier: u64) -> bool {
-        frontier - self.offset >= EVERY_BYTES || (frontier > self.offset && self.at.elapsed() >= EVERY)
+    /// Whether a fill that so many bytes have come to wants another.
+    pub(crate) fn is_due(&self, bytes: u64) -> bool {
+        bytes - self.bytes >= EVERY_BYTES || (bytes > self.bytes && self.at.elapsed() >= EVERY)
     }
 }
 

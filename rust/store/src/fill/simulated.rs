@@ -1,12 +1,12 @@
 //! A disk, a lock and processes in memory, on which the machine's steps are executed one by one; for `simulation.rs`.
 //!
 //! A blob has a handful of bytes, its midstate is the bytes themselves, and its last block is one byte. Whatever breaks an invariant
-//! is noted under its name.
+//! is noted under its name. Blocks ahead of the frontier have two bytes.
 
 mod client;
 mod power;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::machine::{Do, End, Machine, Mark, Origin, Outcome, Past, PastState, Saw, Start};
 use crate::{Cause, Failure};
@@ -33,6 +33,8 @@ struct Inode {
     synced: Vec<u8>,
     /// What readers were shown: must stay as it is.
     shown: Vec<u8>,
+    /// Blocks that readers of ranges were shown.
+    blocks: BTreeMap<usize, Vec<u8>>,
     /// Its generation is on record as failed its digest.
     condemned: bool,
 }
@@ -43,6 +45,7 @@ struct State {
     size: Option<u64>,
     frontier: u64,
     mark: (u64, Vec<u8>),
+    present: BTreeSet<usize>,
     outcome: Option<Outcome>,
     recent: bool,
 }
@@ -50,9 +53,12 @@ struct State {
 #[derive(Clone, Default)]
 struct Folder {
     state: Option<usize>,
-    checkpoint: Option<(Mark, Vec<u8>)>,
+    checkpoint: Option<Checkpoint>,
     data: BTreeMap<u64, usize>,
 }
+
+/// A mark, its midstate, and the blocks present ahead of it.
+type Checkpoint = (Mark, Vec<u8>, BTreeSet<usize>);
 
 #[derive(Default)]
 pub(super) struct World {
@@ -82,6 +88,9 @@ pub(super) struct Process {
     owned: Option<Owned>,
     recalled: Past,
     midstate: Vec<u8>,
+    present: BTreeSet<usize>,
+    /// The block that a reader of a range wants.
+    pub wants: Option<usize>,
     follows: Option<usize>,
     /// What this process's readers see: file, frontier, size, end.
     file: Option<usize>,
@@ -97,9 +106,11 @@ struct Owned {
     mark: Mark,
     hash: Vec<u8>,
     batch: Vec<u8>,
+    /// The block that the batch is, if it is one ahead of the frontier.
+    block: usize,
     open: bool,
     position: usize,
-    saving: Option<(Mark, Vec<u8>, usize)>,
+    saving: Option<(Checkpoint, usize)>,
 }
 
 impl Process {
@@ -111,6 +122,8 @@ impl Process {
             owned: None,
             recalled: Past::default(),
             midstate: Vec::new(),
+            present: BTreeSet::new(),
+            wants: None,
             follows: None,
             file: None,
             frontier: 0,
@@ -223,14 +236,16 @@ impl World {
         if let Some(state) = self.folder.state.map(|id| &self.states[id]).filter(|state| state.boot == self.boot) {
             let mark = Mark { data: state.data, offset: state.mark.0, size: state.size };
             process.midstate.clone_from(&state.mark.1);
+            process.present.clone_from(&state.present);
             past.state = Some(PastState {
                 frontier: state.frontier,
                 mark: Some(mark).filter(there),
                 outcome: state.outcome.clone(),
                 recent: state.recent,
             });
-        } else if let Some((mark, midstate)) = &self.folder.checkpoint {
+        } else if let Some((mark, midstate, present)) = &self.folder.checkpoint {
             process.midstate.clone_from(midstate);
+            process.present.clone_from(present);
             past.checkpoint = Some(*mark).filter(there);
         }
         process.recalled = past.clone();
@@ -254,6 +269,7 @@ impl World {
             self.inodes.push(Inode::default());
             self.folder.data.insert(start.mark.data, self.inodes.len() - 1);
             process.midstate.clear();
+            process.present.clear();
             self.inodes.len() - 1
         } else {
             self.folder.data[&start.mark.data]
@@ -273,6 +289,8 @@ impl World {
         let state = if let Some(state) = old.filter(|_| start.takeover) {
             state
         } else {
+            let length = self.inodes[data].bytes.len();
+            process.present.retain(|block| 2 * block + 2 <= length);
             let left = old.map(|old| &self.states[old]);
             let known = left.is_none_or(|old| old.boot != self.boot || old.outcome.is_some());
             self.require(known, "i6", "followers of the old state would never hear how it ended");
@@ -282,6 +300,7 @@ impl World {
                 size: start.mark.size,
                 frontier: 0,
                 mark: (start.mark.offset, process.midstate.clone()),
+                present: process.present.clone(),
                 outcome: None,
                 recent: false,
             });
@@ -294,6 +313,7 @@ impl World {
             mark: start.mark,
             hash: process.midstate.clone(),
             batch: Vec::new(),
+            block: 0,
             open: true,
             position: 0,
             saving: None,
@@ -375,7 +395,24 @@ impl World {
             Some(Mode::Cut) if owned.position % 3 == 2 => return Saw::Broke(Failure::new(Cause::Unreachable, "cut")),
             _ => {}
         }
+        let present = &self.states[owned.state].present;
+        if let Some(block) = process.wants.take()
+            && owned.mark.size == Some(CONTENT.len() as u64)
+            && 2 * block as u64 >= owned.mark.offset
+            && !present.contains(&block)
+        {
+            owned.block = block;
+            owned.batch = source[2 * block..2 * block + 2].to_vec();
+            return Saw::Ahead;
+        }
+        if present.contains(&(owned.position / 2)) {
+            let count = 2 - owned.position % 2;
+            owned.position += count;
+            return Saw::Contiguous(count as u64);
+        }
         let end = (owned.position + 1 + owned.position % 3).min(source.len());
+        // The source is asked for what is absent alone.
+        let end = (owned.position..end).find(|at| present.contains(&(at / 2))).unwrap_or(end);
         if owned.position >= end {
             return Saw::Ended;
         }
@@ -406,6 +443,23 @@ impl World {
                     owned.hash.extend_from_slice(&batch);
                 }
             },
+            Do::Place => match self.mode {
+                Some(Mode::Full) => return Saw::Failed(Failure::new(Cause::StorageFull, "full")),
+                Some(Mode::Broken) => return Saw::Failed(Failure::new(Cause::Storage, "broken")),
+                _ => {
+                    let batch = std::mem::take(&mut owned.batch);
+                    write(inode, 2 * owned.block as u64, &batch);
+                    let again = !self.states[owned.state].present.insert(owned.block);
+                    let shown = inode.blocks.insert(owned.block, batch).is_some();
+                    if again || shown {
+                        self.violations.push(("i5", "a block that was there is fetched again".into()));
+                    }
+                }
+            },
+            Do::Gather(count) => {
+                let start = usize::try_from(owned.mark.offset).unwrap();
+                owned.hash.extend_from_slice(&inode.bytes[start..start + usize::try_from(*count).unwrap()]);
+            }
             Do::Mark(offset) => {
                 owned.mark.offset = *offset;
                 self.states[owned.state].mark = (*offset, owned.hash.clone());
@@ -439,7 +493,15 @@ impl World {
                     inode.condemned |= failure.cause == Cause::DigestMismatch;
                 }
             }
-            Do::Trim(frontier) => inode.bytes.truncate(usize::try_from(*frontier).unwrap()),
+            Do::Trim(frontier) => {
+                self.states[owned.state].present.clear();
+                if !std::mem::take(&mut inode.blocks).is_empty() {
+                    self.folder.checkpoint = None;
+                    self.durable.checkpoint = None;
+                    self.promised = None;
+                }
+                inode.bytes.truncate(usize::try_from(*frontier).unwrap());
+            }
             Do::Discard => {
                 self.folder.data.clear();
                 self.folder.checkpoint = None;
@@ -461,8 +523,9 @@ impl World {
             self.require(!written, "i1", "a committed file can be written");
         }
         for inode in 0..self.inodes.len() {
-            let Inode { bytes, shown, .. } = &self.inodes[inode];
-            let kept = bytes.starts_with(shown);
+            let Inode { bytes, shown, blocks, .. } = &self.inodes[inode];
+            let same = |(block, was): (&usize, &Vec<u8>)| bytes.get(2 * block..2 * block + 2) == Some(&was[..]);
+            let kept = bytes.starts_with(shown) && blocks.iter().all(same);
             self.require(kept, "i4", "bytes changed after they were shown");
         }
         if let Some(owned) = process.owned.as_ref().filter(|_| !matches!(process.step, Do::Mark(_))) {

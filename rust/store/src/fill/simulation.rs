@@ -17,6 +17,8 @@ enum Op {
     Run(usize),
     Save(usize),
     Read(usize),
+    /// A reader of a range wants a block.
+    Want(usize, usize),
     Kill(usize),
     /// A run is dropped and begun again.
     Again(usize),
@@ -39,6 +41,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => who.clone().prop_map(Op::Run),
         8 => who.clone().prop_map(Op::Save),
         6 => who.clone().prop_map(Op::Read),
+        12 => (who.clone(), 0..CONTENT.len() / 2).prop_map(|(who, block)| Op::Want(who, block)),
         4 => who.clone().prop_map(Op::Kill),
         2 => who.clone().prop_map(Op::Again),
         1 => who.clone().prop_map(Op::Stop),
@@ -66,6 +69,7 @@ impl Simulation {
             Op::Run(who) => (0..40).for_each(|_| self.step(who)),
             Op::Save(who) => self.with(who, World::save),
             Op::Read(who) => self.with(who, World::read),
+            Op::Want(who, block) => self.with(who, |_, process| process.wants = Some(block)),
             Op::Kill(who) => {
                 if let Some(process) = self.processes[who].take() {
                     self.world.kill(who, &process);

@@ -15,10 +15,13 @@
 //!     88     8  a failure's Retry-After in ms; all ones: none
 //!     96     8  a failure's cause, status << 8, length of its message << 32
 //!    104   256  a failure's message
+//!    360     8  last time a reader of a whole body waited in another process, ms since boot
+//!    368     8  number of times that blocks became present
+//!    376     8  bell: number of times that blocks became wanted
 //!   1024   512  mark 0: sequence, offset, length, midstate, xxh3 of these
 //!   1536   512  mark 1
-//!   4096 32768  reserved: bitmap of the blocks present
-//!  36864 32768  reserved: bitmap of the blocks wanted
+//!   4096 32768  bitmap of the blocks present ahead of the frontier (`bitmaps.rs`)
+//!  36864 32768  bitmap of the blocks wanted
 //! ```
 //! Numbers are little-endian words of 8 bytes, stored and loaded atomically. The size of the file never changes, for a truncated
 //! mapping kills whoever reads it, and all its blocks are allocated first, for a full disk would kill whoever stores.
@@ -56,6 +59,9 @@ const RETRY_AFTER: usize = 88;
 const CAUSE: usize = 96;
 const MESSAGE: usize = 104;
 const MESSAGE_MAX: usize = 256;
+const LAST_WHOLE: usize = 360;
+const PLACED: usize = 368;
+const BELL: usize = 376;
 const MARKS: [usize; 2] = [1024, 1536];
 
 /// Bytes of a block for a blob of `size` bytes.
@@ -138,6 +144,11 @@ impl State {
         self.store(SIZE, size.unwrap_or(NONE));
     }
 
+    /// Bytes of a block.
+    pub(crate) fn block(&self) -> u64 {
+        self.load(BLOCK).max(1)
+    }
+
     pub(crate) fn frontier(&self) -> u64 {
         self.load(FRONTIER)
     }
@@ -163,6 +174,36 @@ impl State {
     /// How long ago a reader of another process waited.
     pub(crate) fn last_wanted(&self) -> Duration {
         Duration::from_millis(clock::millis().saturating_sub(self.load(LAST_WANTED)))
+    }
+
+    /// A reader of a whole body waits.
+    pub(crate) fn want_whole(&self) {
+        self.store(LAST_WHOLE, clock::millis());
+        self.ring();
+    }
+
+    /// How long ago a reader of a whole body waited in another process.
+    pub(crate) fn last_whole(&self) -> Duration {
+        Duration::from_millis(clock::millis().saturating_sub(self.load(LAST_WHOLE)))
+    }
+
+    /// How often blocks became present.
+    pub(crate) fn placed(&self) -> u64 {
+        self.load(PLACED)
+    }
+
+    /// Blocks became present.
+    pub(crate) fn set_placed(&self) {
+        self.word(PLACED).fetch_add(1_u64.to_le(), Ordering::Release);
+    }
+
+    /// How often blocks became wanted.
+    pub(crate) fn bell(&self) -> u64 {
+        self.load(BELL)
+    }
+
+    pub(super) fn ring(&self) {
+        self.word(BELL).fetch_add(1_u64.to_le(), Ordering::Release);
     }
 
     /// Stores how the generation ended; a failure answers for `lasting`.
@@ -238,18 +279,18 @@ impl State {
         MARKS.into_iter().filter_map(read).max_by_key(|mark| mark.0)
     }
 
-    fn word(&self, at: usize) -> &AtomicU64 {
+    pub(super) fn word(&self, at: usize) -> &AtomicU64 {
         debug_assert!(at.is_multiple_of(8) && at + 8 <= FILE_SIZE);
         // SAFETY: `at` is one of the constants above, so aligned and inside the mapping, which lives as long as `self` and is never
         // truncated. Other processes access these words atomically, too.
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) }
     }
 
-    fn load(&self, at: usize) -> u64 {
+    pub(super) fn load(&self, at: usize) -> u64 {
         u64::from_le(self.word(at).load(Ordering::Acquire))
     }
 
-    fn store(&self, at: usize, value: u64) {
+    pub(super) fn store(&self, at: usize, value: u64) {
         self.word(at).store(value.to_le(), Ordering::Release);
     }
 

@@ -111,7 +111,7 @@ impl Hand {
     }
 
     pub(crate) fn begins(&self, size: Option<u64>) {
-        let _ = self.steps.send(Step::Begin(Ok(Begun { size })));
+        let _ = self.steps.send(Step::Begin(Ok(Begun { size, whole: false })));
     }
 
     pub(crate) fn refuses(&self, failure: Failure) {
@@ -132,6 +132,18 @@ impl Hand {
 }
 
 impl Source for Scripted {
+    type Fork = Self;
+
+    async fn begin_range(&mut self, _: u64, _: u64) -> Result<Begun, Failure> {
+        panic!("it has no ranges")
+    }
+
+    fn stop(&mut self) {}
+
+    fn fork(&self) -> Option<Self> {
+        None
+    }
+
     async fn begin(&mut self, offset: u64) -> Result<Begun, Failure> {
         let _ = self.asked.send(offset);
         match self.steps.recv().await {
@@ -166,10 +178,22 @@ impl Whole {
 }
 
 impl Source for Whole {
+    type Fork = Self;
+
+    async fn begin_range(&mut self, _: u64, _: u64) -> Result<Begun, Failure> {
+        panic!("it has no ranges")
+    }
+
+    fn stop(&mut self) {}
+
+    fn fork(&self) -> Option<Self> {
+        None
+    }
+
     async fn begin(&mut self, offset: u64) -> Result<Begun, Failure> {
         self.begun.push(offset);
         self.position = usize::try_from(offset).unwrap();
-        Ok(Begun { size: Some(self.bytes.len() as u64) })
+        Ok(Begun { size: Some(self.bytes.len() as u64), whole: false })
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {

@@ -1,0 +1,481 @@
+//! Where a run's bytes come from at each moment: one open stream from the frontier on, or ranges over several connections, those that
+//! readers wait for first. A batch is written as soon as the one before is done, so that the first bytes of a slow source are seen at
+//! once and a fast one is written in large batches.
+
+use std::future::Future;
+use std::ops::Range;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::ahead::Ahead;
+use super::lanes::{Lanes, Word};
+use super::pace::Pace;
+use super::run::Turn;
+use super::state::State;
+use super::{Do, End, Fill, Generation, Saw, WANTED_FOR, lock};
+use crate::source::{Begun, Source};
+use crate::{Cause, Failure};
+
+/// Bytes that are collected while a batch is being written.
+const BATCH: usize = 1 << 20;
+/// Bytes of a range of the sequential fill, at most.
+const CHUNK: u64 = 8 << 20;
+/// Bytes of a range that readers wait for, at most.
+const WANTED: u64 = 4 << 20;
+/// Ranges for readers under way at once.
+const MOST_WANTED: usize = 8;
+/// Bytes asked for where the size is not known, at most.
+const PROBE: u64 = 256 << 10;
+/// Bytes hashed at once that were placed before.
+const GATHER: u64 = 4 << 20;
+/// What an open stream brings within this time, in seconds, is not fetched beside it.
+const NEAR: f64 = 0.05;
+
+/// One run's fetches.
+pub(super) struct Transfer<'a, F: Source> {
+    fill: &'a Fill,
+    turn: &'a Turn,
+    state: &'a Arc<State>,
+    lanes: Lanes<F>,
+    pace: Pace,
+    pending: Vec<(u64, Bytes)>,
+    length: usize,
+    /// The frontier as of the job under way.
+    frontier: u64,
+    /// The bell when it was last looked what is wanted.
+    bell: u64,
+    /// Whether the open stream is under way.
+    streaming: bool,
+    /// Bytes before it came by the open stream, or were there before it.
+    streamed: u64,
+    /// The open stream ends here: what follows is there or fetched by a lane.
+    limit: u64,
+}
+
+/// What a lane's word leads to.
+enum Heard {
+    Fine,
+    /// It leads out of the transfer.
+    Leave(Saw),
+}
+
+impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
+    pub(super) fn new(fill: &'a Fill, turn: &'a Turn, fork: Option<F>) -> Self {
+        let store = &fill.driving.store;
+        Self {
+            fill,
+            turn,
+            state: &fill.state,
+            lanes: Lanes::new(fork, store.runtime.clone()),
+            pace: Pace::new(store.config.connections),
+            pending: Vec::new(),
+            length: 0,
+            frontier: fill.frontier(),
+            bell: fill.state.bell(),
+            streaming: false,
+            streamed: 0,
+            limit: 0,
+        }
+    }
+
+    /// [`Do::Ask`]: by an open stream, if the whole blob is to be brought and nothing of it is there past the frontier.
+    pub(super) async fn ask<S: Source<Fork = F>>(&mut self, source: &mut S, offset: u64) -> Saw {
+        let full = self.fill.look_if_full();
+        let known = self.state.size();
+        let block = self.state.block();
+        let ahead = known.and(self.state.next_present(offset / block));
+        self.lanes.drop_all();
+        (self.streamed, self.limit) = (offset, offset);
+        if self.lanes.can() && (ahead.is_some() || !full) {
+            if known.is_some() {
+                return Saw::Begun(known);
+            }
+            match self.probe(offset).await {
+                Ok(None) => self.lanes.give_up(),
+                Ok(size) => return Saw::Begun(size),
+                Err(failure) => return Saw::Broke(failure),
+            }
+        }
+        match source.begin(offset).await {
+            Ok(begun) => {
+                self.streaming = true;
+                // Without ranges, what is there comes once more.
+                self.limit = ahead.filter(|_| self.lanes.can()).map_or(u64::MAX, |ahead| (ahead * block).max(offset));
+                Saw::Begun(begun.size)
+            }
+            Err(failure) => Saw::Broke(failure),
+        }
+    }
+
+    /// Learns the size by a range, the first that was asked for; None if ranges cannot be had.
+    async fn probe(&mut self, offset: u64) -> Result<Option<u64>, Failure> {
+        let Some(mut source) = self.lanes.fork() else { return Ok(None) };
+        let block = self.state.block();
+        let first = self.fill.driving.generation.first().unwrap_or(0..block);
+        let start = (first.start / block * block).max(offset);
+        let end = first.end.min(first.start.saturating_add(PROBE)).next_multiple_of(block).max(start + block);
+        match source.begin_range(start, end).await? {
+            Begun { size: Some(size), whole: false } => {
+                // A block of a larger blob is larger; then what comes is not worth the trouble.
+                if start < size && super::block_size(Some(size)) == block {
+                    self.lanes.adopt(source, start..end.min(size));
+                }
+                Ok(Some(size))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Pulls and writes until the machine wants something else.
+    pub(super) async fn run<S: Source<Fork = F>>(
+        &mut self,
+        source: &mut S,
+        mut unwanted: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Do, Failure> {
+        let (state, generation) = (self.state, &*self.fill.driving.generation);
+        let mut writing = pin!(None);
+        self.frontier = state.frontier();
+        self.schedule();
+        loop {
+            let streaming = self.streaming;
+            if !streaming {
+                source.stop();
+            }
+            // Polled until it has something, or is not needed any more.
+            let mut next = pin!(stream(source, streaming));
+            let last = loop {
+                tokio::select! {
+                    biased;
+                    () = &mut unwanted => break Some(Saw::Stop),
+                    Some(written) = resolve(writing.as_mut()) => {
+                        writing.set(None);
+                        if let Some(then) = leaving(written?) {
+                            return Ok(then);
+                        }
+                        self.lanes.sweep();
+                        self.look();
+                    }
+                    piece = &mut next, if self.length < BATCH => match piece {
+                        Ok(Some(bytes)) => {
+                            self.take_streamed(bytes);
+                            break None;
+                        }
+                        Ok(None) => break Some(Saw::Ended),
+                        Err(failure) => break Some(Saw::Broke(failure)),
+                    },
+                    Some((lane, word)) = self.lanes.inbox.recv(), if self.length < BATCH => match self.hear(lane, word) {
+                        Heard::Fine => {}
+                        Heard::Leave(saw) => break Some(saw),
+                    },
+                    () = std::future::ready(()), if writing.is_none() && self.has_work() => {
+                        writing.set(Some(self.job()));
+                    }
+                    () = nudged(state, generation, self.bell) => self.look(),
+                }
+                if streaming && !self.streaming {
+                    break None;
+                }
+            };
+            let Some(last) = last else { continue };
+            // What has come is kept, whatever ends the transfer.
+            if let Some(written) = resolve(writing.as_mut()).await
+                && let Some(then) = leaving(written?)
+            {
+                return Ok(then);
+            }
+            if self.length > 0
+                && let Some(then) = leaving(self.job().await?)
+            {
+                return Ok(then);
+            }
+            self.streaming = false;
+            self.lanes.drop_all();
+            return self.fill.tell(self.turn, last).await;
+        }
+    }
+
+    /// Takes a piece of the open stream, up to where others have brought or bring the bytes.
+    fn take_streamed(&mut self, mut bytes: Bytes) {
+        self.pace.add(bytes.len());
+        if let Ok(most) = usize::try_from(self.limit - self.streamed) {
+            bytes.truncate(most);
+        }
+        self.push(self.streamed, bytes.clone());
+        self.streamed += bytes.len() as u64;
+        if self.streamed == self.limit && self.state.size() != Some(self.limit) {
+            self.streaming = false;
+            self.schedule();
+        }
+    }
+
+    fn push(&mut self, offset: u64, bytes: Bytes) {
+        self.length += bytes.len();
+        self.pending.push((offset, bytes));
+    }
+
+    fn hear(&mut self, id: u64, word: Word) -> Heard {
+        let Some(lane) = self.lanes.get(id) else { return Heard::Fine };
+        match word {
+            Word::Began(Begun { whole: true, .. }) => {
+                self.lanes.give_up();
+                let nothing_ahead = self.state.next_present(self.streamed / self.state.block()).is_none()
+                    && self.pending.iter().all(|(offset, _)| *offset < self.streamed);
+                if self.streaming && nothing_ahead {
+                    self.limit = u64::MAX;
+                    return Heard::Fine;
+                }
+                return Heard::Leave(Saw::Again);
+            }
+            Word::Began(begun) => {
+                if let Some((told, known)) = begun.size.zip(self.state.size()).filter(|(told, known)| told != known) {
+                    let message = format!(
+                        "{}: upstream announces {told} bytes where {known} were announced before",
+                        self.fill.digest()
+                    );
+                    return Heard::Leave(Saw::Failed(Failure::new(Cause::SizeMismatch, message)));
+                }
+            }
+            Word::Piece(mut bytes) => {
+                if let Ok(most) = usize::try_from(lane.range.end - lane.received) {
+                    bytes.truncate(most);
+                }
+                let offset = lane.received;
+                lane.received += bytes.len() as u64;
+                self.pace.add(bytes.len());
+                self.push(offset, bytes);
+            }
+            Word::End(Ok(())) => {
+                if !lane.end() {
+                    let message = format!("{}: upstream's range ended at {}", self.fill.digest(), lane.received);
+                    return Heard::Leave(Saw::Broke(Failure::new(Cause::Upstream, message)));
+                }
+                self.schedule();
+            }
+            Word::End(Err(failure)) => return Heard::Leave(Saw::Broke(failure)),
+        }
+        Heard::Fine
+    }
+
+    /// Looks at the pace and begins the fetches that are due.
+    fn look(&mut self) {
+        let missing = self.state.size().map_or(0, |size| size.saturating_sub(self.frontier));
+        self.pace.look(missing, self.length < BATCH / 4);
+        self.schedule();
+    }
+
+    /// Begins the fetches that are due: what readers wait for, then what the frontier needs next.
+    fn schedule(&mut self) {
+        self.bell = self.state.bell();
+        let full = self.fill.look_if_full();
+        let Some(size) = self.state.size().filter(|_| self.lanes.can()) else { return };
+        if !full && self.streaming {
+            self.streaming = false;
+        }
+        let mut from = 0;
+        while self.lanes.count(false) < MOST_WANTED
+            && let Some(range) = self.next_wanted(from, size)
+        {
+            from = range.end;
+            self.fetch(range, false);
+        }
+        while full
+            && let Some(range) = self.next_chunk(size)
+        {
+            let most = if range.end - range.start < CHUNK / 8 {
+                // Between blocks that are there already: each costs a round trip, so several are under way.
+                self.pace.most()
+            } else if self.streaming {
+                self.pace.width()
+            } else {
+                // The next range is asked for before the last has come.
+                self.pace.width().max(2.min(self.pace.most()))
+            };
+            if self.lanes.count(true) + usize::from(self.streaming) >= most {
+                break;
+            }
+            self.fetch(range, true);
+        }
+    }
+
+    fn fetch(&mut self, range: Range<u64>, chunk: bool) {
+        if range.start >= self.streamed {
+            self.limit = self.limit.min(range.start.max(self.streamed));
+        }
+        self.lanes.fetch(range, chunk);
+    }
+
+    /// Where a range that has this block may begin: bytes before the frontier are there.
+    fn begin_of(&self, block: u64) -> u64 {
+        (block * self.state.block()).max(self.frontier).max(self.streamed.min((block + 1) * self.state.block()))
+    }
+
+    /// The next blocks that readers wait for and nobody fetches, at or past `from`.
+    fn next_wanted(&self, from: u64, size: u64) -> Option<Range<u64>> {
+        let block = self.state.block();
+        // What comes by the open stream soon is waited for.
+        let near = if self.streaming {
+            (self.streamed + self.pace.bytes_in(NEAR).clamp(2 * block, 2 * CHUNK)).next_multiple_of(block)
+        } else {
+            self.streamed
+        };
+        let mut at = from.max(self.frontier).max(near) / block;
+        loop {
+            at = self.state.next_wanted(at)?;
+            let start = self.begin_of(at);
+            if start >= size {
+                return None;
+            }
+            if let Some(lane) = self.lanes.at(start) {
+                at = lane.range.end.div_ceil(block);
+                continue;
+            }
+            let mut end = at + 1;
+            while self.state.is_wanted(end) && end * block < size && end * block - start < WANTED {
+                end += 1;
+            }
+            let end = (end * block).min(size).min(self.lanes.next_start(start).unwrap_or(size));
+            if start < end {
+                return Some(start..end);
+            }
+            at += 1;
+        }
+    }
+
+    /// The next bytes past the frontier that are absent and nobody fetches.
+    fn next_chunk(&self, size: u64) -> Option<Range<u64>> {
+        let block = self.state.block();
+        let from = if self.streaming {
+            (self.streamed + self.pace.bytes_in(1.0).max(CHUNK)).next_multiple_of(block)
+        } else {
+            self.streamed.max(self.frontier)
+        };
+        let mut at = from / block;
+        loop {
+            at = self.state.next_absent(at);
+            let start = self.begin_of(at);
+            if start >= size {
+                return None;
+            }
+            if let Some(lane) = self.lanes.at(start) {
+                at = lane.range.end.div_ceil(block);
+                continue;
+            }
+            let present = self.state.next_present(at).map_or(size, |present| present * block);
+            let end = present.min(self.lanes.next_start(start).unwrap_or(size));
+            let end = end.min((start + CHUNK).next_multiple_of(block)).min(size);
+            if start < end {
+                return Some(start..end);
+            }
+            at += 1;
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        self.length > 0 || self.gatherable(self.frontier) > 0
+    }
+
+    /// Bytes from `frontier` on that are placed already.
+    fn gatherable(&self, frontier: u64) -> u64 {
+        let Some(size) = self.state.size() else { return 0 };
+        let mut end = frontier;
+        while end < size && end - frontier < GATHER {
+            let further = match self.lanes.at(end).filter(|lane| lane.written > end) {
+                Some(lane) => lane.written,
+                None => self.state.present_until(end, size),
+            };
+            if further == end {
+                break;
+            }
+            end = further;
+        }
+        end - frontier
+    }
+
+    /// Writes what is pending and hashes what the frontier reaches, on a blocking thread.
+    fn job(&mut self) -> impl Future<Output = Result<Do, Failure>> + Send + use<F> {
+        let block = self.state.block();
+        let size = self.state.size();
+        let mut sequence = Vec::new();
+        let mut ahead = Ahead::default();
+        let mut frontier = self.frontier;
+        for (offset, bytes) in std::mem::take(&mut self.pending) {
+            let end = offset + bytes.len() as u64;
+            if let Some(lane) = self.lanes.at_mut(offset) {
+                let whole = |end: u64| if Some(end) == size { end.div_ceil(block) } else { end / block };
+                let first = whole(lane.written).max(lane.range.start.div_ceil(block));
+                lane.written = end;
+                if offset != frontier && first < whole(end) {
+                    ahead.blocks.push(first..whole(end));
+                }
+            }
+            if offset == frontier {
+                frontier = end;
+                sequence.push(bytes);
+            } else {
+                ahead.pieces.push((offset, bytes));
+            }
+        }
+        let written = frontier - self.frontier;
+        let gather = self.gatherable(frontier);
+        self.length = 0;
+        self.frontier = frontier + gather;
+        let (work, turn) = (self.fill.work.clone(), Arc::clone(self.turn));
+        self.fill.driving.store.blocking(move || {
+            let _turn = turn;
+            let Some(work) = work else { return Do::End(End::Stopped) };
+            let mut work = lock(&work);
+            let mut step = Do::Receive;
+            if written > 0 {
+                work.disk.take_batch(sequence);
+                step = work.tell(Saw::Received(written));
+            }
+            if step == Do::Receive && !ahead.pieces.is_empty() {
+                work.disk.take_ahead(ahead);
+                step = work.tell(Saw::Ahead);
+            }
+            if step == Do::Receive && gather > 0 {
+                step = work.tell(Saw::Contiguous(gather));
+            }
+            step
+        })
+    }
+}
+
+/// The next piece of the open stream; never, if there is none.
+async fn stream<S: Source>(source: &mut S, streaming: bool) -> Result<Option<Bytes>, Failure> {
+    if streaming { source.next().await } else { std::future::pending().await }
+}
+
+/// Somebody of this process wants something, or may of another.
+async fn nudged(state: &State, generation: &Generation, bell: u64) {
+    let others = state.last_wanted() <= WANTED_FOR;
+    let (pause, looks) = if others { (Duration::from_millis(2), 10) } else { (Duration::from_millis(20), 1) };
+    let rung = async {
+        for _ in 0..looks {
+            if state.bell() != bell {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    };
+    tokio::select! {
+        () = generation.wants.notified() => {}
+        () = rung => {}
+    }
+}
+
+/// The step, unless it is to go on receiving.
+fn leaving(step: Do) -> Option<Do> {
+    (step != Do::Receive).then_some(step)
+}
+
+/// The value of a future that may not be there; None for ever if it is not, so that select passes it by.
+async fn resolve<F: Future>(future: Pin<&mut Option<F>>) -> Option<F::Output> {
+    match future.as_pin_mut() {
+        Some(future) => Some(future.await),
+        None => None,
+    }
+}
