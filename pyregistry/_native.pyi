@@ -57,9 +57,14 @@ class Store:
         abandon_min_sent: int = 1 << 20,
         abandon_fraction: float = 0.5,
         abandon_remaining: int = 64 << 20,
+        fill_on_range: float | None = 0.5,
+        connections: int = 8,
         failure_seconds: float = 1.0,
     ) -> Store:
         """Opens `root`, making it if need be. Sizes are bytes.
+
+        `fill_on_range`: the share of a blob after which readers of ranges make its fill bring all of it; None: never.
+        `connections`: over how many at most one blob is brought at once.
 
         Raises Failure(STORAGE) naming the path and the reason: not writable, another format VERSION, NFS/SMB/FUSE.
         """
@@ -73,8 +78,11 @@ class Store:
     def in_flight(self, digest: str) -> bool:
         """Whether some process owns a fill of `digest` now. Inline (one fcntl)."""
 
-    def attach(self, digest: str) -> Reader:
+    def attach(self, digest: str, first: tuple[int, int] | None = None) -> Reader:
         """A reader of the fill of `digest`, in flight here or elsewhere, or yet to begin.
+
+        `first` is for a request of ranges: the first of them, as (start, end) with `end` exclusive, as far as it can be
+        told without the size. Such a reader alone makes a fill bring what it reads, a little more, and no more than that.
 
         It gets bytes only while some task of this process awaits `own_or_follow(digest)` or runs the fill it
         returned.
@@ -170,6 +178,9 @@ class Fill:
     @property
     def frontier(self) -> int:
         """Bytes present and hashed from 0; where `run` will go on."""
+    @property
+    def had(self) -> int:
+        """Bytes present, in order or not."""
 
     def run(self, source: Source) -> Awaitable[str]:
         """Brings bytes from `source` until an outcome: "committed" or "stopped" (nobody waits, by policy; partial

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from pyregistry.store.content import Plan
 
 
+#: The size of a blob, while it is not known.
+_ENDLESS = 1 << 62
+
+
 async def get(api: Api, exchange: Exchange, request: Request, route: BlobRoute) -> None:
     """`/v2/<name>/blobs/<digest>`"""
     digest = route.digest
@@ -55,7 +59,7 @@ async def get(api: Api, exchange: Exchange, request: Request, route: BlobRoute) 
         await start(exchange.send, 200, [*blob_headers(digest, size), *namespace])
         await finish(exchange.send)
         return
-    opened = await api.content(target).blobs.open(target, digest)
+    opened = await api.content(target).blobs.open(target, digest, _first(request, digest))
     try:
         exchange.result = opened.result
         status, headers, plan = _plan(request, digest, opened)
@@ -72,6 +76,19 @@ async def delete(api: Api, exchange: Exchange, _: Request, route: BlobRoute) -> 
     if not await api.metadata.delete_blob(target.repository, route.digest):
         raise ApiError(ErrorCode.BLOB_UNKNOWN, f"{route.name} has no blob {route.digest}")
     await send_bytes(exchange.send, exchange.method, 202, [])
+
+
+def _first(request: Request, digest: Digest) -> tuple[int, int] | None:
+    """The first range that is asked for, as far as it can be told without the size; None: everything is asked for."""
+    asked = request.header(b"range")
+    if asked is None or not if_range(request.header(b"if-range"), etag_of(digest)):
+        return None
+    ranges = parse_range(asked, _ENDLESS)
+    if not ranges or ranges == [(0, _ENDLESS)]:
+        return None
+    start, end = ranges[0]
+    # The last bytes are somewhere; and where an open range ends, nobody knows.
+    return (0, 1) if start > _ENDLESS // 2 else (start, start + 1 if end == _ENDLESS else end)
 
 
 async def _send(api: Api, exchange: Exchange, request: Request, plan: Plan) -> None:

@@ -219,6 +219,19 @@ class MirrorConfig(Section):
         description="Whoever can pull may begin a prefetch: "
         "`POST /v2/NAME/_pyregistry/prefetch/REFERENCE?platform=OS/ARCH` (or `all`; unset: the server's own platform).",
     )
+    fill_on_range: Literal["always", "after_fraction", "never"] = Field(
+        default="after_fraction",
+        description="Whether requests of ranges make the whole blob be fetched: at once, once `fill_fraction` of it is "
+        "there, or never. A request of a whole blob, `bytes=0-` too, always does.",
+    )
+    fill_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="Share of the blob, 0 to 1, for `fill_on_range: after_fraction`."
+    )
+    connections: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=8,
+        description="Connections over which one large blob is fetched at once, at most; more than one are used while "
+        "that is faster.",
+    )
 
     @field_validator("upstreams", mode="before")
     @classmethod

@@ -72,14 +72,16 @@ class Fetcher:
         self._drivers: dict[Digest, Driver] = {}
         self._passing = PassThrough(store, upstreams, metrics, config.storage.pass_through)
 
-    async def open(self, target: Target, digest: Digest) -> Opened:
+    async def open(self, target: Target, digest: Digest, first: tuple[int, int] | None = None) -> Opened:
         """A reader of `digest` whose size is known (or never will be), if `target` answers for it.
+
+        `first`: the first of the ranges that are asked for; None: the whole blob is.
 
         Raises Failure.
         """
         for turn in range(1, _TURNS + 1):
             try:
-                return await self._open(target, digest)
+                return await self._open(target, digest, first)
             except Failure as failure:
                 # What others' upstreams answered is not asked for here, nor told: our turn comes with the next fill.
                 wait = max(failure.retry_after or 0.0, _RECORD_SECONDS) if failure.cause is Cause.RATE_LIMITED else 0.0
@@ -88,7 +90,7 @@ class Fetcher:
             await asyncio.sleep(max(wait, _RECORD_SECONDS))
         raise AssertionError
 
-    async def _open(self, target: Target, digest: Digest) -> Opened:
+    async def _open(self, target: Target, digest: Digest, first: tuple[int, int] | None) -> Opened:
         fact = await self._metadata.blob(target.repository, digest)
         reader = self._store.committed(digest, fact.size)
         if reader is not None:
@@ -101,7 +103,7 @@ class Fetcher:
         joined = digest in self._drivers or self._store.in_flight(digest)
         if not fact.vouched and joined:
             await self.vouch(target, digest)
-        reader = self._store.attach(digest)
+        reader = self._store.attach(digest, first)
         driver = self._drive(target, digest)
         own = False
         if not fact.vouched and not joined:
@@ -205,7 +207,7 @@ class Fetcher:
                 del self._drivers[digest]
 
     async def _fill(self, driver: Driver, fill: Fill) -> None:
-        resumed = fill.frontier > 0
+        resumed = fill.had > 0
         last: Failure | None = None
         asked = 0
         self._metrics.fill_began()
@@ -238,7 +240,7 @@ class Fetcher:
         failure: Failure | None = None
         while True:
             body = await upstream.blob_body(target.path, driver.digest, base_index=base, failure=failure)
-            frontier = fill.frontier
+            had = fill.had
             driver.source = target.repository
             try:
                 outcome = await self._counted(fill, body, target.upstream)
@@ -246,7 +248,7 @@ class Fetcher:
                 failure = error
                 if error.cause is Cause.DENIED:
                     continue  # the upstream raises it again if it knows nothing better to send
-                fruitless = fruitless + 1 if fill.frontier == frontier else 0
+                fruitless = fruitless + 1 if fill.had == had else 0
                 # A limit is for one URL: its breaker is open now.
                 elsewhere = error.cause is Cause.RATE_LIMITED and upstream.bases.refusal() is None
                 if not (error.retryable or elsewhere) or fruitless >= max(self._attempts, upstream.base_count):

@@ -14,11 +14,15 @@ __all__ = ["MAX_RANGES", "FillStatus", "Plan", "Reader", "Store", "Upload", "fil
 
 def open_store(config: Config) -> Store:
     """The store on `storage.root`. Raises Failure(STORAGE)."""
-    abandon = config.mirror.abandon
+    mirror = config.mirror
+    abandon = mirror.abandon
+    begins = {"always": 0.0, "after_fraction": mirror.fill_fraction, "never": None}
     return Store(
         str(config.storage.root),
         reserve=config.storage.reserve,
         abandon_min_sent=abandon.min_sent,
         abandon_fraction=abandon.fraction,
         abandon_remaining=abandon.remaining,
+        fill_on_range=begins[mirror.fill_on_range],
+        connections=mirror.connections,
     )

@@ -22,7 +22,7 @@ class HostedBlobs:
         self._store = store
         self._metadata = metadata
 
-    async def open(self, target: Target, digest: Digest) -> Opened:
+    async def open(self, target: Target, digest: Digest, _first: tuple[int, int] | None = None) -> Opened:
         """A reader of the blob. Raises Failure."""
         return Opened(Result.HIT, await self._reader(target, digest))
 

@@ -18,7 +18,11 @@ class Asked:
 
     @property
     def offset(self) -> int:
-        return int(self.headers.get("range", "bytes=0-")[len("bytes=") : -1])
+        return self.span(1 << 62)[0]
+
+    def span(self, size: int) -> tuple[int, int]:
+        first, _, last = self.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")
+        return int(first), min(size, int(last) + 1) if last else size
 
 
 #: What a script makes of a request: a status line with headers, and a body; None for the blob.
@@ -87,14 +91,16 @@ class BlobServer:
             return
         if self.hold_from < 0:
             await self._opened.wait()
-        start, size = asked.offset, len(self.content)
+        size = len(self.content)
+        start, end = asked.span(size)
         head = "200 OK"
-        if start:
-            head = f"206 Partial Content\r\nContent-Range: bytes {start}-{size - 1}/{size}"
-        writer.write(f"HTTP/1.1 {head}\r\nContent-Length: {size - start}\r\n\r\n".encode())
-        writer.write(self.content[start : max(start, self.hold_from)])
+        if "range" in asked.headers:
+            head = f"206 Partial Content\r\nContent-Range: bytes {start}-{end - 1}/{size}"
+        writer.write(f"HTTP/1.1 {head}\r\nContent-Length: {end - start}\r\n\r\n".encode())
+        held = min(end, max(start, self.hold_from))
+        writer.write(self.content[start:held])
         await writer.drain()
-        if self.hold_from < size:
+        if held < end:
             await self._opened.wait()
-            writer.write(self.content[max(start, self.hold_from) :])
+            writer.write(self.content[held:end])
             await writer.drain()

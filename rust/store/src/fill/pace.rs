@@ -11,6 +11,9 @@ const SMALL: u64 = 16 << 20;
 /// More connections brought more if throughput grew by this factor.
 const GROWTH: f64 = 1.15;
 
+/// Bytes a second, as long as nothing is known.
+const AT_FIRST: f64 = 40e6;
+
 /// Measures what comes in.
 pub(super) struct Pace {
     since: Instant,
@@ -25,7 +28,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(most: usize) -> Self {
-        Self { since: Instant::now(), bytes: 0, rate: 0.0, before: 0.0, width: 1, most: most.max(1) }
+        Self { since: Instant::now(), bytes: 0, rate: AT_FIRST, before: 0.0, width: 1, most: most.max(1) }
     }
 
     /// Bytes came.

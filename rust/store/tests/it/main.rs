@@ -8,6 +8,8 @@ mod bodies;
 mod fills;
 mod kills;
 mod outcomes;
+mod ranged;
+mod ranges;
 mod upload;
 mod upload_kills;
 mod workers;
