@@ -183,7 +183,9 @@ impl Fill {
     fn look_if_full(&self) -> bool {
         let Driving { store, generation } = &self.driving;
         let waited_for = store.table.is_whole_waited_for(generation) || self.state.last_whole() <= WANTED_FOR;
-        let full = waited_for || {
+        // Whoever drives a fill that nobody asked for wants all of it.
+        let prefetched = generation.first().is_none() && self.state.last_wanted() > WANTED_FOR;
+        let full = waited_for || prefetched || {
             let (had, size) = (self.had(), self.state.size());
             // While nobody waits at all, the run itself decides what becomes of it.
             let goes_on = || store.config.abandon.finishes(had, size) || !store.table.is_waited_for(generation);
