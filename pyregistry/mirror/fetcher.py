@@ -16,7 +16,7 @@ from pyregistry.store.answers import Opened, Result
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyregistry._native import Fill, Store
+    from pyregistry._native import Fill, Reader, Store
     from pyregistry.config import Config
     from pyregistry.mirror.body import Body
     from pyregistry.mirror.single_flight import SingleFlight
@@ -108,7 +108,7 @@ class Fetcher:
         own = False
         if not fact.vouched and not joined:
             # A size known before upstream could answer comes from a partial, which says nothing of this repository.
-            own = await asyncio.shield(driver.began) == target.repository and reader.size is None
+            own = await _began(driver, reader) == target.repository and reader.size is None
             if not own:
                 await self.vouch(target, digest)
         try:
@@ -303,3 +303,16 @@ class Fetcher:
             log.warning(
                 "%s answers for %s, but the row was not written: %s", target.repository, digest, failure.message
             )
+
+
+async def _began(driver: Driver, reader: Reader) -> str | None:
+    """The repository whose upstream began the fill here. None, too, once another process's fill has an answer for
+    `reader`: its end, for which the driver waits, may never come while only ranges are asked for."""
+    ready = asyncio.ensure_future(reader.ready())
+    try:
+        await asyncio.wait((driver.began, ready), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        # The request asks again whether it is ready, and hears why not.
+        if not ready.cancel() and not ready.cancelled():
+            ready.exception()
+    return driver.began.result() if driver.began.done() else None

@@ -284,11 +284,11 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
         while full
             && let Some(range) = self.next_chunk(size)
         {
-            let most = if range.end - range.start < CHUNK / 8 {
+            let most = if self.streaming {
+                self.pace.width()
+            } else if range.end - range.start < CHUNK / 8 {
                 // Between blocks that are there already: each costs a round trip, so several are under way.
                 self.pace.most()
-            } else if self.streaming {
-                self.pace.width()
             } else {
                 // The next range is asked for before the last has come.
                 self.pace.width().max(2.min(self.pace.most()))
