@@ -42,7 +42,10 @@ pub(crate) fn hash(file: &File, path: &Path, offset: u64, count: u64, hasher: &m
         let most = usize::try_from(end - at).unwrap_or(READ).min(READ);
         let read = fs::read_at(file, &mut buffer[..most], at).map_err(|error| Failure::io(path, &error))?;
         if read == 0 {
-            return Err(Failure::new(Cause::Storage, format!("{}: ends at {at}, where bytes were placed", path.display())));
+            return Err(Failure::new(
+                Cause::Storage,
+                format!("{}: ends at {at}, where bytes were placed", path.display()),
+            ));
         }
         hasher.update(&buffer[..read]);
         at += read as u64;

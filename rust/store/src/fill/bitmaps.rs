@@ -165,7 +165,10 @@ mod tests {
             assert!(!state.is_present(blocks.start - 1) && !state.is_present(blocks.end));
             let block = state.block();
             assert_eq!(state.present_until(blocks.start * block + 7, 1 << 30), blocks.end * block);
-            assert_eq!(state.present_until(blocks.start * block + 7, blocks.start * block + 9), blocks.start * block + 9);
+            assert_eq!(
+                state.present_until(blocks.start * block + 7, blocks.start * block + 9),
+                blocks.start * block + 9
+            );
         }
         assert_eq!(state.present_bytes(0), (2 + 3 + 1 + 200) << 16);
         assert_eq!(state.next_absent(BLOCKS), BLOCKS);

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use super::checkpoint::Checkpoint;
 use super::ahead::Ahead;
+use super::checkpoint::Checkpoint;
 use super::generation::{Data, Generation};
 use super::machine::{Do, Machine, Mark, Origin, Outcome, Past, PastState, Saw, Start};
 use super::save::{LastSave, Saver};

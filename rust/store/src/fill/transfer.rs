@@ -281,9 +281,7 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
             from = range.end;
             self.fetch(range, false);
         }
-        while full
-            && let Some(range) = self.next_chunk(size)
-        {
+        while full && let Some(range) = self.next_chunk(size) {
             let most = if self.streaming {
                 self.pace.width()
             } else if range.end - range.start < CHUNK / 8 {

@@ -59,9 +59,21 @@ impl Piecewise {
 }
 
 impl Source for Piecewise {
+    type Fork = Self;
+
+    async fn begin_range(&mut self, _: u64, _: u64) -> Result<Begun, Failure> {
+        panic!("it has no ranges")
+    }
+
+    fn stop(&mut self) {}
+
+    fn fork(&self) -> Option<Self> {
+        None
+    }
+
     async fn begin(&mut self, offset: u64) -> Result<Begun, Failure> {
         self.position = usize::try_from(offset).unwrap();
-        Ok(Begun { size: Some(self.bytes.len() as u64) })
+        Ok(Begun { size: Some(self.bytes.len() as u64), whole: false })
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {

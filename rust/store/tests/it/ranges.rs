@@ -137,10 +137,9 @@ async fn random_ranges_in_two_processes_fetch_each_block_once() {
     }
     assert_eq!(upstream.twice(), 0);
     assert!(upstream.sent() <= blocks.len() * BLOCK, "{} of {}", upstream.sent(), blocks.len() * BLOCK);
-    let (first, second) = tokio::join!(
-        async { pull(&stores[0].attach(&digest).unwrap()).await.unwrap() },
-        async { pull(&stores[1].attach(&digest).unwrap()).await.unwrap() }
-    );
+    let (first, second) = tokio::join!(async { pull(&stores[0].attach(&digest).unwrap()).await.unwrap() }, async {
+        pull(&stores[1].attach(&digest).unwrap()).await.unwrap()
+    });
     assert!(first == bytes && second == bytes);
     assert_eq!((upstream.sent(), upstream.twice()), (bytes.len(), 0));
     drop(holding);
@@ -269,7 +268,9 @@ async fn an_upstream_without_ranges_fills_and_the_range_waits() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_range_may_begin_the_whole_fill_by_policy() {
-    for (policy, commits) in [(FillOnRange::After(0.0), true), (FillOnRange::After(0.9), false), (FillOnRange::Never, false)] {
+    for (policy, commits) in
+        [(FillOnRange::After(0.0), true), (FillOnRange::After(0.9), false), (FillOnRange::Never, false)]
+    {
         let (root, bytes) = (Root::new(), blob(3_000_000));
         let store = store_that(&root, |config| config.fill_on_range = policy);
         let digest = digest_of(&bytes);

@@ -9,7 +9,8 @@ use crate::fill::machine::Do;
 impl World {
     /// One step of a durable checkpoint beside the fill.
     pub(in crate::fill) fn save(&mut self, process: &mut Process) {
-        let between = !matches!(process.step, Do::Write | Do::Place | Do::Mark(_) | Do::Close(_)) && process.end.is_none();
+        let between =
+            !matches!(process.step, Do::Write | Do::Place | Do::Mark(_) | Do::Close(_)) && process.end.is_none();
         let Some(owned) = process.owned.as_mut().filter(|owned| owned.open && between) else {
             return;
         };
