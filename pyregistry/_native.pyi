@@ -82,7 +82,7 @@ class Store:
         """A reader of the fill of `digest`, in flight here or elsewhere, or yet to begin.
 
         `first` is for a request of ranges: the first of them, as (start, end) with `end` exclusive, as far as it can be
-        told without the size. Such a reader alone makes a fill bring what it reads, a little more, and no more than that.
+        told without the size. Such a reader alone makes a fill bring what it reads and a little more.
 
         It gets bytes only while some task of this process awaits `own_or_follow(digest)` or runs the fill it
         returned.
@@ -326,8 +326,10 @@ class Client:
         Failure(UNREACHABLE | TIMEOUT | TOO_LARGE | PROTOCOL).
         """
 
-    def source(self, url: str, headers: Sequence[tuple[str, str]]) -> Source:
+    def source(self, url: str, headers: Sequence[tuple[str, str]], *, places: Sequence[int] | None = None) -> Source:
         """A blob's body at `url`, for `Fill.run` or `Store.pass_through`; nothing is sent yet.
+
+        `places`: keys of `Store.lock`; every connection beside a fill's first holds one of them. None: no limit.
 
         A broken body goes on by Range from where it was (Content-Range checked; a 200 to a Range is skipped forward);
         401 or 403 from a redirect's target resolves `url` again. Statuses of `url` itself end it: 404 NOT_FOUND, 401

@@ -154,6 +154,11 @@ class UpstreamConfig(Section):
     requests_per_second: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Requests to it in a second, over all workers; unset: no limit."
     )
+    connections: Annotated[int, Field(ge=0, le=1024)] = Field(
+        default=32,
+        description="Connections to it beside each blob's first, at most, over all blobs and workers. With "
+        "`max_requests` at most half of that; with `requests_per_second` none.",
+    )
     prefetch: Literal["none", "layers"] = Field(
         default="none", description="`layers`: when an image's manifest is served, its blobs are fetched at once."
     )

@@ -143,7 +143,8 @@ class Endpoint:
 
     def body(self, url: str, authorization: str | None) -> Body:
         """A body at `url`, in its own encoding; nothing is sent yet."""
-        return Body(self._client.source(url, _headers((), authorization)), url, self.breaker, self._limits)
+        source = self._client.source(url, _headers((), authorization), places=self._limits.places)
+        return Body(source, url, self.breaker, self._limits)
 
     async def _send(
         self,

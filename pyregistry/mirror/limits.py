@@ -32,6 +32,13 @@ class Limits:
 
     def __init__(self, name: str, config: UpstreamConfig, *, flights: SingleFlight, run_dir: Path) -> None:
         self._all = Share(name, config.max_requests, config.requests_per_second, flights, run_dir)
+        #: Keys of the locks that connections beside a blob's first hold. Of our own requests they take half at most,
+        #: for they take again at once what they have given back; and nothing would space them in time.
+        self.places = [flights.number(f"connection {name} {number}") for number in range(config.connections)]
+        if config.max_requests:
+            self.places = self._all.numbers[(config.max_requests + 1) // 2 :][: config.connections]
+        if config.requests_per_second:
+            self.places = []
         most = max(1, config.max_requests // 2) if config.max_requests else None
         rate = config.requests_per_second / 2 if config.requests_per_second else None
         self._background = Share(f"{name} background", most, rate, flights, run_dir)
@@ -70,6 +77,11 @@ class Share:
         self._places = Places(name, most, flights) if most else None
         self._pace = Pace(name, rate, flights, run_dir / "limits") if rate else None
 
+    @property
+    def numbers(self) -> list[int]:
+        """The lock key of each place."""
+        return self._places.numbers if self._places is not None else []
+
     async def take(self) -> Lock | None:
         """Waits for a place, then for a turn."""
         place = await self._places.take() if self._places is not None else None
@@ -93,6 +105,7 @@ class Places:
     def __init__(self, name: str, count: int, flights: SingleFlight) -> None:
         self._flights = flights
         self._keys = [f"place {name} {number}" for number in range(count)]
+        self.numbers = [flights.number(key) for key in self._keys]
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
 

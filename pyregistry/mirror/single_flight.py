@@ -58,12 +58,16 @@ class SingleFlight:
     @asynccontextmanager
     async def exclusive(self, key: str) -> AsyncIterator[None]:
         """Holds `key` among all processes. Nest only from the narrower question to the wider one (tag, then digest)."""
-        with await self._store.lock(self._hashed(key)):
+        with await self._store.lock(self.number(key)):
             yield
 
     def try_exclusive(self, key: str) -> Lock | None:
         """Holds `key` among all processes, unless somebody does."""
-        return self._store.try_lock(self._hashed(key))
+        return self._store.try_lock(self.number(key))
+
+    def number(self, key: str) -> int:
+        """The store's lock key for `key`."""
+        return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8, key=self._secret).digest()) >> 1
 
     def failed(self, key: str) -> Failure | None:
         """The failure that still answers `key`."""
@@ -81,9 +85,6 @@ class SingleFlight:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _hashed(self, key: str) -> int:
-        return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8, key=self._secret).digest()) >> 1
 
     async def _run(self, key: str, work: Callable[[], Awaitable[T]]) -> T:
         failure = self.failed(key)

@@ -72,6 +72,11 @@ impl BodySource {
         self.tally.clone()
     }
 
+    /// A number for the host that is asked, the same in every process; where it redirects to does not count.
+    pub fn host(&self) -> u64 {
+        self.question.url.origin_number()
+    }
+
     /// Another source of the same body, on a connection of its own: its bytes count with this one's, and what was learned of the
     /// address is shared.
     #[must_use]
@@ -228,6 +233,7 @@ impl BodySource {
             self.end = None;
         }
         self.learn(received, length)?;
+        self.end = self.end.map(|end| length.map_or(end, |length| end.min(length)));
         Ok(self.position)
     }
 

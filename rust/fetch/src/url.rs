@@ -1,6 +1,7 @@
 //! URLs of upstreams.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
@@ -40,6 +41,13 @@ impl UpstreamUrl {
         self.0.scheme() == other.0.scheme()
             && self.0.host_str() == other.0.host_str()
             && self.0.port_or_known_default() == other.0.port_or_known_default()
+    }
+
+    /// A number of the origin, the same in every process that runs this program.
+    pub(crate) fn origin_number(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.0.scheme(), self.0.host_str(), self.0.port_or_known_default()).hash(&mut hasher);
+        hasher.finish()
     }
 
     pub(crate) fn is_encrypted(&self) -> bool {
@@ -120,8 +128,10 @@ mod tests {
         let origin = |text: &str| UpstreamUrl::parse(text).unwrap();
         let base = origin("https://registry.example/v2/");
         assert!(base.same_origin(&origin("https://REGISTRY.example:443/other")));
+        assert_eq!(base.origin_number(), origin("https://registry.example/else").origin_number());
         for other in ["http://registry.example/", "https://registry.example:444/", "https://cdn.registry.example/"] {
             assert!(!base.same_origin(&origin(other)), "{other}");
+            assert_ne!(base.origin_number(), origin(other).origin_number(), "{other}");
         }
     }
 }

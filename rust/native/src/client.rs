@@ -60,7 +60,15 @@ impl Client {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over owned values")]
-    fn source(&self, py: Python<'_>, url: &str, headers: Vec<(String, String)>) -> PyResult<Source> {
-        self.0.source(url, &headers).map(Source::new).map_err(|error| error.raise(py))
+    #[pyo3(signature = (url, headers, *, places=None))]
+    fn source(
+        &self,
+        py: Python<'_>,
+        url: &str,
+        headers: Vec<(String, String)>,
+        places: Option<Vec<u64>>,
+    ) -> PyResult<Source> {
+        let body = self.0.source(url, &headers).map_err(|error| error.raise(py))?;
+        Ok(Source::new(body, places))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pyo3::prelude::*;
 use pyregistry_fetch::{BodySource, Tally};
-use pyregistry_store::{self as store, Begun, Failure};
+use pyregistry_store::{self as store, Begun, Failure, Route};
 use tokio::sync::Mutex;
 
 use crate::errors::failure;
@@ -17,17 +17,19 @@ pub(crate) struct Source {
     /// Never begun: what further connections are made from.
     rest: Arc<BodySource>,
     tally: Arc<Tally>,
+    route: Route,
 }
 
 impl Source {
-    pub(crate) fn new(body: BodySource) -> Self {
+    pub(crate) fn new(body: BodySource, places: Option<Vec<u64>>) -> Self {
         let (tally, rest) = (body.tally(), Arc::new(body.fork()));
-        Self { body: Arc::new(Mutex::new(body)), rest, tally }
+        let route = Route { host: body.host(), places: places.map(Arc::from) };
+        Self { body: Arc::new(Mutex::new(body)), rest, tally, route }
     }
 
     /// The body as the store wants it.
     pub(crate) fn body(&self) -> Body {
-        Body { body: self.body.clone(), rest: self.rest.clone() }
+        Body { open: self.body.clone(), rest: self.rest.clone(), route: self.route.clone() }
     }
 }
 
@@ -46,36 +48,42 @@ impl Source {
 
 /// A fetched body as a store's source. Taken for one piece at a time: a run that was cancelled leaves it free at once.
 pub(crate) struct Body {
-    body: Arc<Mutex<BodySource>>,
+    open: Arc<Mutex<BodySource>>,
     rest: Arc<BodySource>,
+    route: Route,
 }
 
 impl store::Source for Body {
     type Fork = Self;
 
     async fn begin(&mut self, offset: u64) -> Result<Begun, Failure> {
-        let size = self.body.lock().await.begin(offset).await.map_err(|error| failure(&error))?;
+        let size = self.open.lock().await.begin(offset).await.map_err(|error| failure(&error))?;
         Ok(Begun { size, whole: false })
     }
 
     async fn begin_range(&mut self, offset: u64, end: u64) -> Result<Begun, Failure> {
-        let begun = self.body.lock().await.begin_range(offset, end).await;
+        let begun = self.open.lock().await.begin_range(offset, end).await;
         let (size, whole) = begun.map_err(|error| failure(&error))?;
         Ok(Begun { size, whole })
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        self.body.lock().await.next().await.map_err(|error| failure(&error))
+        self.open.lock().await.next().await.map_err(|error| failure(&error))
     }
 
     fn stop(&mut self) {
         // Nobody has it: a call under way was dropped.
-        if let Ok(mut body) = self.body.try_lock() {
+        if let Ok(mut body) = self.open.try_lock() {
             body.stop();
         }
     }
 
     fn fork(&self) -> Option<Self> {
-        Some(Self { body: Arc::new(Mutex::new(self.rest.fork())), rest: self.rest.clone() })
+        let open = Arc::new(Mutex::new(self.rest.fork()));
+        Some(Self { open, rest: self.rest.clone(), route: self.route.clone() })
+    }
+
+    fn route(&self) -> Route {
+        self.route.clone()
     }
 }

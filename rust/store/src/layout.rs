@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! VERSION      the format, "1\n"
+//! hosts        what is known of upstream hosts, mapped by every process
 //! locks        never written nor unlinked; its bytes are locked
 //! blobs/<algorithm>/<first two hex digits>/<hex>
 //! fills/<algorithm>-<hex>/{state, data-<n>, checkpoint}
@@ -94,6 +95,10 @@ impl Layout {
 
     pub(crate) fn locks(&self) -> PathBuf {
         self.root.join("locks")
+    }
+
+    pub(crate) fn hosts(&self) -> PathBuf {
+        self.root.join("hosts")
     }
 
     pub(crate) fn fills(&self) -> PathBuf {

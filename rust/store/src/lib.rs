@@ -10,6 +10,7 @@ pub mod range;
 mod clock;
 mod fs;
 mod hasher;
+mod hosts;
 mod layout;
 mod lock;
 
@@ -34,7 +35,7 @@ pub use fill::{Fill, FillStatus, Outcome, fills};
 pub use lock::Lock;
 pub use plan::Plan;
 pub use reader::Reader;
-pub use source::{Begun, Source};
+pub use source::{Begun, Route, Source};
 pub use store::{Abandon, Config, FillOnRange, Store};
 pub use table::Busy;
 pub use upload::{BadSession, Session, Upload};

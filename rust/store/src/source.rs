@@ -1,6 +1,7 @@
 //! Where a fill's bytes come from.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -13,6 +14,15 @@ pub struct Begun {
     pub size: Option<u64>,
     /// Whether a range was asked for and the whole blob comes, from byte 0: the source knows no ranges.
     pub whole: bool,
+}
+
+/// Where a source's connections go.
+#[derive(Clone, Debug, Default)]
+pub struct Route {
+    /// The host: what is learned of it holds for all sources that have the same number.
+    pub host: u64,
+    /// Lock keys: every connection of a fill beside its first holds one of these. None: there is no limit.
+    pub places: Option<Arc<[u64]>>,
 }
 
 /// One upstream body that can be asked for from any offset.
@@ -34,4 +44,9 @@ pub trait Source: Send {
 
     /// Another source of the same body, on a connection of its own; None if ranges cannot be had.
     fn fork(&self) -> Option<Self::Fork>;
+
+    /// Where its connections go.
+    fn route(&self) -> Route {
+        Route::default()
+    }
 }

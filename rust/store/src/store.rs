@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::fill::{self, Saw, Sweeper, Work};
+use crate::hosts::Hosts;
 use crate::layout::Layout;
 use crate::lock::{Lock, Locks};
 use crate::reader::Held;
@@ -110,6 +111,7 @@ pub(crate) struct Inner {
     pub config: Config,
     pub layout: Layout,
     pub locks: Arc<Locks>,
+    pub hosts: Hosts,
     pub runtime: Handle,
     pub table: Table,
     pub sweeper: Sweeper,
@@ -128,11 +130,13 @@ impl Store {
         let layout = Layout::new(&config.root);
         layout.prepare()?;
         let locks = Locks::open(layout.locks())?;
+        let hosts = Hosts::open(&layout)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 config,
                 layout,
                 locks,
+                hosts,
                 runtime,
                 table: Table::default(),
                 sweeper: Sweeper::default(),

@@ -4,6 +4,7 @@
 
 mod bodies;
 mod breaks;
+mod ranges;
 mod redirects;
 mod requests;
 mod upstream;

@@ -22,9 +22,19 @@ impl Request {
         self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// Start of `Range: bytes=START-`; 0 without one.
+    /// Start of `Range: bytes=START-` or `bytes=START-LAST`; 0 without one.
     pub(crate) fn offset(&self) -> usize {
-        self.header("range").map_or(0, |value| value["bytes=".len()..].trim_end_matches('-').parse().unwrap())
+        self.span().map_or(0, |(start, _)| start.parse().unwrap())
+    }
+
+    /// Where it ends, exclusively, in a body of `size` bytes.
+    fn end(&self, size: usize) -> usize {
+        let last = self.span().and_then(|(_, last)| last.parse::<usize>().ok());
+        last.map_or(size, |last| size.min(last + 1))
+    }
+
+    fn span(&self) -> Option<(&str, &str)> {
+        self.header("range").and_then(|value| value["bytes=".len()..].split_once('-'))
     }
 }
 
@@ -64,13 +74,15 @@ impl Reply {
 
     /// 206 of `content` from what `request` asks; 200 where it asks for no range.
     pub(crate) fn ranged(request: &Request, content: &[u8]) -> Self {
-        match request.offset() {
-            0 => Self::new(200).body(content),
-            start => {
-                let range = format!("bytes {start}-{}/{}", content.len() - 1, content.len());
-                Self::new(206).header("Content-Range", range).body(&content[start..])
-            }
+        let (start, end, size) = (request.offset(), request.end(content.len()), content.len());
+        if request.span().is_none() {
+            return Self::new(200).body(content);
         }
+        if start >= size {
+            return Self::new(416).header("Content-Range", format!("bytes */{size}"));
+        }
+        let range = format!("bytes {start}-{}/{size}", end - 1);
+        Self::new(206).header("Content-Range", range).body(&content[start..end])
     }
 
     /// Chunked, so that no length is told.

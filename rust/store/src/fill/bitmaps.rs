@@ -201,7 +201,7 @@ mod tests {
         let (_other, second) = state(10 * 65536 + 1);
         second.restore_present(&first.present(), 10 * 65536);
         assert!(second.is_present(9) && !second.is_present(10));
-        second.restore_present(&[0xFF; 40000], u64::MAX);
+        second.restore_present(&vec![0xFF; 40000], u64::MAX);
         assert!(second.is_present(10) && !second.is_present(11));
     }
 }

@@ -278,15 +278,14 @@ impl Disk {
         let (Some(writer), Some(hasher), Some(data)) = (writer, hasher, fs::open(&path)?) else {
             return Err(Failure::new(Cause::Storage, format!("{}: gone", path.display())));
         };
-        let (state, sequence) = match recalled.state.filter(|_| start.takeover) {
-            Some(state) => (state, recalled.sequence),
-            None => {
-                let state = State::create(&self.folder, mark, &hasher.midstate())?;
-                if origin != Origin::Nothing {
-                    state.restore_present(&recalled.present, fs::size(&data, &path)?);
-                }
-                (state, 0)
+        let (state, sequence) = if let Some(state) = recalled.state.filter(|_| start.takeover) {
+            (state, recalled.sequence)
+        } else {
+            let state = State::create(&self.folder, mark, &hasher.midstate())?;
+            if origin != Origin::Nothing {
+                state.restore_present(&recalled.present, fs::size(&data, &path)?);
             }
+            (state, 0)
         };
         state.set_frontier(mark.offset);
         let state = Arc::new(state);

@@ -1,6 +1,7 @@
 //! Ranges of one blob that are fetched beside each other, each by a task and a connection of its own.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -8,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::Failure;
+use crate::lock::{Lock, Locks};
 use crate::source::{Begun, Source};
 
 /// Pieces between the lanes and whoever writes them.
@@ -32,6 +34,8 @@ pub(super) struct Lane {
     /// Part of the sequential fill, not wanted by a reader.
     pub chunk: bool,
     ended: bool,
+    /// What a connection beside the fill's first holds.
+    place: Option<Lock>,
     _task: Task,
 }
 
@@ -48,17 +52,20 @@ impl Drop for Task {
 pub(super) struct Lanes<F> {
     /// What makes their sources; None once it is known that ranges cannot be had.
     fork: Option<F>,
-    lanes: Vec<Lane>,
+    all: Vec<Lane>,
     words: mpsc::Sender<(u64, Word)>,
     pub inbox: mpsc::Receiver<(u64, Word)>,
     next: u64,
     runtime: Handle,
+    locks: Arc<Locks>,
+    /// The keys of places for connections beside the first; None: any number.
+    places: Option<Arc<[u64]>>,
 }
 
 impl<F: Source<Fork = F> + 'static> Lanes<F> {
-    pub(super) fn new(fork: Option<F>, runtime: Handle) -> Self {
+    pub(super) fn new(fork: Option<F>, places: Option<Arc<[u64]>>, locks: Arc<Locks>, runtime: Handle) -> Self {
         let (words, inbox) = mpsc::channel(PIECES);
-        Self { fork, lanes: Vec::new(), words, inbox, next: 0, runtime }
+        Self { fork, all: Vec::new(), words, inbox, next: 0, runtime, locks, places }
     }
 
     /// A source for a range, if ranges can be had.
@@ -79,22 +86,31 @@ impl<F: Source<Fork = F> + 'static> Lanes<F> {
 
     /// Ends all lanes. What they said before is not listened to.
     pub(super) fn drop_all(&mut self) {
-        self.lanes.clear();
+        self.all.clear();
     }
 
-    /// Fetches a range.
-    pub(super) fn fetch(&mut self, range: Range<u64>, chunk: bool) {
-        if let Some(source) = self.fork() {
-            self.start(source, range, chunk, false);
+    /// Fetches a range, if there may be a connection for it; `beside`: beside another.
+    pub(super) fn fetch(&mut self, range: Range<u64>, chunk: bool, beside: bool) -> bool {
+        let mut place = None;
+        if let Some(places) = self.places.as_ref().filter(|_| beside) {
+            place = places.iter().find_map(|key| self.locks.try_lock(*key).ok().flatten());
+            if place.is_none() {
+                return false;
+            }
         }
+        let source = self.fork();
+        source.is_some_and(|source| {
+            self.start(source, range, chunk, place, false);
+            true
+        })
     }
 
     /// Goes on with a source that has begun with its range.
     pub(super) fn adopt(&mut self, source: F, range: Range<u64>) {
-        self.start(source, range, false, true);
+        self.start(source, range, false, None, true);
     }
 
-    fn start(&mut self, mut source: F, range: Range<u64>, chunk: bool, begun: bool) {
+    fn start(&mut self, mut source: F, range: Range<u64>, chunk: bool, place: Option<Lock>, begun: bool) {
         let (id, words) = (self.next, self.words.clone());
         self.next += 1;
         let Range { start, end } = range;
@@ -103,37 +119,47 @@ impl<F: Source<Fork = F> + 'static> Lanes<F> {
             // Nobody listens any more if the run is over.
             let _ = words.send((id, Word::End(end))).await;
         });
-        let lane = Lane { id, range, received: start, written: start, chunk, ended: false, _task: Task(task) };
-        self.lanes.push(lane);
+        let lane = Lane { id, range, received: start, written: start, chunk, ended: false, place, _task: Task(task) };
+        self.all.push(lane);
     }
 
     /// The lane that said something, if it is still listened to.
     pub(super) fn get(&mut self, id: u64) -> Option<&mut Lane> {
-        self.lanes.iter_mut().find(|lane| lane.id == id)
+        self.all.iter_mut().find(|lane| lane.id == id)
     }
 
     /// The lane whose range has this byte.
     pub(super) fn at(&self, offset: u64) -> Option<&Lane> {
-        self.lanes.iter().find(|lane| lane.range.contains(&offset))
+        self.all.iter().find(|lane| lane.range.contains(&offset))
     }
 
     pub(super) fn at_mut(&mut self, offset: u64) -> Option<&mut Lane> {
-        self.lanes.iter_mut().find(|lane| lane.range.contains(&offset))
+        self.all.iter_mut().find(|lane| lane.range.contains(&offset))
     }
 
     /// Where the first lane past `offset` begins.
     pub(super) fn next_start(&self, offset: u64) -> Option<u64> {
-        self.lanes.iter().map(|lane| lane.range.start).filter(|start| *start > offset).min()
+        self.all.iter().map(|lane| lane.range.start).filter(|start| *start > offset).min()
     }
 
     /// How many fetch for the sequential fill (`chunk`), or for readers.
     pub(super) fn count(&self, chunk: bool) -> usize {
-        self.lanes.iter().filter(|lane| lane.chunk == chunk && !lane.ended).count()
+        self.all.iter().filter(|lane| lane.chunk == chunk && !lane.ended).count()
+    }
+
+    /// How many fetch.
+    pub(super) fn open(&self) -> usize {
+        self.count(true) + self.count(false)
+    }
+
+    /// Ends a lane. What it said before is not listened to.
+    pub(super) fn drop(&mut self, id: u64) {
+        self.all.retain(|lane| lane.id != id);
     }
 
     /// Forgets lanes whose bytes are all written.
     pub(super) fn sweep(&mut self) {
-        self.lanes.retain(|lane| !lane.ended || lane.written < lane.range.end);
+        self.all.retain(|lane| !lane.ended || lane.written < lane.range.end);
     }
 }
 
@@ -141,6 +167,7 @@ impl Lane {
     /// It has said everything; whether that is its whole range.
     pub(super) fn end(&mut self) -> bool {
         self.ended = true;
+        self.place = None;
         self.received == self.range.end
     }
 }

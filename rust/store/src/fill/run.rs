@@ -24,7 +24,7 @@ impl Fill {
     pub async fn run<S: Source>(&self, source: &mut S) -> Result<Outcome, Failure> {
         let turn = Arc::new(Arc::clone(&self.turn).lock_owned().await);
         let mut unwanted = pin!(self.unwanted());
-        let mut transfer = Transfer::new(self, &turn, source.fork());
+        let mut transfer = Transfer::new(self, &turn, source.fork(), source.route());
         let mut step = self.tell(&turn, Saw::Again).await?;
         loop {
             step = match step {

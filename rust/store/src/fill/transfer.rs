@@ -16,7 +16,7 @@ use super::pace::Pace;
 use super::run::Turn;
 use super::state::State;
 use super::{Do, End, Fill, Generation, Saw, WANTED_FOR, lock};
-use crate::source::{Begun, Source};
+use crate::source::{Begun, Route, Source};
 use crate::{Cause, Failure};
 
 /// Bytes that are collected while a batch is being written.
@@ -63,14 +63,17 @@ enum Heard {
 }
 
 impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
-    pub(super) fn new(fill: &'a Fill, turn: &'a Turn, fork: Option<F>) -> Self {
+    pub(super) fn new(fill: &'a Fill, turn: &'a Turn, fork: Option<F>, route: Route) -> Self {
         let store = &fill.driving.store;
+        let host = store.hosts.host(route.host);
+        let fork = fork.filter(|_| !host.ignores_ranges());
+        let (locks, runtime) = (Arc::clone(&store.locks), store.runtime.clone());
         Self {
             fill,
             turn,
             state: &fill.state,
-            lanes: Lanes::new(fork, store.runtime.clone()),
-            pace: Pace::new(store.config.connections),
+            lanes: Lanes::new(fork, route.places, Arc::clone(&locks), runtime),
+            pace: Pace::new(host, locks, store.config.connections),
             pending: Vec::new(),
             length: 0,
             frontier: fill.frontier(),
@@ -94,7 +97,7 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
                 return Saw::Begun(known);
             }
             match self.probe(offset).await {
-                Ok(None) => self.lanes.give_up(),
+                Ok(None) => self.give_up(),
                 Ok(size) => return Saw::Begun(size),
                 Err(failure) => return Saw::Broke(failure),
             }
@@ -220,7 +223,7 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
         let Some(lane) = self.lanes.get(id) else { return Heard::Fine };
         match word {
             Word::Began(Begun { whole: true, .. }) => {
-                self.lanes.give_up();
+                self.give_up();
                 let nothing_ahead = self.state.next_present(self.streamed / self.state.block()).is_none()
                     && self.pending.iter().all(|(offset, _)| *offset < self.streamed);
                 if self.streaming && nothing_ahead {
@@ -254,7 +257,15 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
                 }
                 self.schedule();
             }
-            Word::End(Err(failure)) => return Heard::Leave(Saw::Broke(failure)),
+            Word::End(Err(failure)) => {
+                let others = self.connections() - 1;
+                if others == 0 || !keeps_others(failure.cause) {
+                    return Heard::Leave(Saw::Broke(failure));
+                }
+                // A connection too many costs itself alone: its range comes over the others.
+                self.forget(id);
+                self.pace.refused(others, failure.retry_after);
+            }
         }
         Heard::Fine
     }
@@ -279,9 +290,11 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
             && let Some(range) = self.next_wanted(from, size)
         {
             from = range.end;
-            self.fetch(range, false);
+            if !self.fetch(range, false) {
+                return;
+            }
         }
-        while full && let Some(range) = self.next_chunk(size) {
+        while full && let Some(range) = self.last_chunk(size).or_else(|| self.next_chunk(size)) {
             let most = if self.streaming {
                 self.pace.width()
             } else if range.end - range.start < CHUNK / 8 {
@@ -294,15 +307,45 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
             if self.lanes.count(true) + usize::from(self.streaming) >= most {
                 break;
             }
-            self.fetch(range, true);
+            if !self.fetch(range, true) {
+                break;
+            }
         }
     }
 
-    fn fetch(&mut self, range: Range<u64>, chunk: bool) {
-        if range.start >= self.streamed {
-            self.limit = self.limit.min(range.start.max(self.streamed));
+    /// Fetches a range by a lane, if there may be a connection for it.
+    fn fetch(&mut self, range: Range<u64>, chunk: bool) -> bool {
+        let beside = self.connections() > 0;
+        let start = range.start;
+        let fetched = !(beside && self.pace.is_refused()) && self.lanes.fetch(range, chunk, beside);
+        if fetched && start >= self.streamed {
+            self.limit = self.limit.min(start);
         }
-        self.lanes.fetch(range, chunk);
+        fetched
+    }
+
+    /// Ends a lane; what it brought that is not written yet is fetched again.
+    fn forget(&mut self, id: u64) {
+        if let Some(lane) = self.lanes.get(id) {
+            let unwritten = lane.written..lane.received;
+            self.pending.retain(|(offset, _)| !unwritten.contains(offset));
+            self.length = self.pending.iter().map(|(_, bytes)| bytes.len()).sum();
+        }
+        self.lanes.drop(id);
+        let block = self.state.block();
+        let present = self.state.next_present(self.streamed.div_ceil(block)).map(|present| present * block);
+        self.limit = present.into_iter().chain(self.lanes.next_start(self.streamed)).min().unwrap_or(u64::MAX);
+    }
+
+    /// How many there are now.
+    fn connections(&self) -> usize {
+        self.lanes.open() + usize::from(self.streaming)
+    }
+
+    /// Ranges cannot be had here.
+    fn give_up(&mut self) {
+        self.lanes.give_up();
+        self.pace.set_ignores_ranges();
     }
 
     /// Where a range that has this block may begin: bytes before the frontier are there.
@@ -342,14 +385,26 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
         }
     }
 
+    /// The end of what the open stream is to bring, while a second connection is tried: if that brings nothing, the stream goes on to
+    /// there, and the trial has cost one request.
+    fn last_chunk(&self, size: u64) -> Option<Range<u64>> {
+        if !self.streaming || !self.pace.tries_second() {
+            return None;
+        }
+        let end = self.limit.min(size);
+        let start = end.saturating_sub(CHUNK).next_multiple_of(self.state.block());
+        (start >= self.beyond_stream() && start < end).then_some(start..end)
+    }
+
+    /// From where on the open stream brings nothing soon.
+    fn beyond_stream(&self) -> u64 {
+        (self.streamed + self.pace.bytes_in(1.0).max(CHUNK)).next_multiple_of(self.state.block())
+    }
+
     /// The next bytes past the frontier that are absent and nobody fetches.
     fn next_chunk(&self, size: u64) -> Option<Range<u64>> {
         let block = self.state.block();
-        let from = if self.streaming {
-            (self.streamed + self.pace.bytes_in(1.0).max(CHUNK)).next_multiple_of(block)
-        } else {
-            self.streamed.max(self.frontier)
-        };
+        let from = if self.streaming { self.beyond_stream() } else { self.streamed.max(self.frontier) };
         let mut at = from / block;
         loop {
             at = self.state.next_absent(at);
@@ -440,6 +495,11 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
             step
         })
     }
+}
+
+/// Whether upstream may have refused a connection for there being others.
+fn keeps_others(cause: Cause) -> bool {
+    matches!(cause, Cause::RateLimited | Cause::Unreachable | Cause::Timeout | Cause::Upstream)
 }
 
 /// The next piece of the open stream; never, if there is none.

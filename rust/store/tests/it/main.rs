@@ -5,6 +5,7 @@ mod process;
 mod support;
 
 mod bodies;
+mod connections;
 mod fills;
 mod kills;
 mod outcomes;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pyregistry_store::{Begun, Cause, Failure, Source};
+use pyregistry_store::{Begun, Cause, Failure, Route, Source};
 
 /// What all connections share.
 pub(crate) struct Upstream {
@@ -18,6 +18,10 @@ pub(crate) struct Upstream {
     now: AtomicUsize,
     pub(crate) most: AtomicUsize,
     pub(crate) ignores_ranges: AtomicBool,
+    /// With more connections than these, a range is refused.
+    pub(crate) refuses_above: usize,
+    pub(crate) refused: AtomicUsize,
+    pub(crate) route: Route,
     /// The next piece so often breaks.
     pub(crate) breaks: AtomicUsize,
     /// Between two pieces of a connection.
@@ -34,6 +38,9 @@ impl Upstream {
             now: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
             ignores_ranges: AtomicBool::new(false),
+            refuses_above: usize::MAX,
+            refused: AtomicUsize::new(0),
+            route: Route::default(),
             breaks: AtomicUsize::new(0),
             pause: Duration::ZERO,
             piece: 20_000,
@@ -100,6 +107,10 @@ impl Source for Connection {
         if self.upstream.ignores_ranges.load(Ordering::SeqCst) {
             return Ok(Begun { whole: true, ..self.open(0, usize::MAX) });
         }
+        if self.upstream.now.load(Ordering::SeqCst) >= self.upstream.refuses_above {
+            self.upstream.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(Failure::new(Cause::RateLimited, "too many connections"));
+        }
         Ok(self.open(offset, usize::try_from(end).unwrap()))
     }
 
@@ -126,5 +137,9 @@ impl Source for Connection {
 
     fn fork(&self) -> Option<Self> {
         Some(self.upstream.source())
+    }
+
+    fn route(&self) -> Route {
+        self.upstream.route.clone()
     }
 }
