@@ -13,7 +13,7 @@ from tests.support.images import image
 from tests.support.serve import Serve
 from tests.support.upstream import IgnoreRange, Match, Redirect, Tokens, Upstream
 
-BLOCK = 64 << 10
+BLOCK = 32 << 10
 MIB = 1 << 20
 
 
@@ -150,6 +150,43 @@ def test_suffix_and_several_ranges_of_a_cold_blob(upstream: Upstream, serve: Cal
     assert upstream.body_bytes(layer.digest) <= 6 * BLOCK
     reply = get(blob_url(server, layer), headers={"range": f"bytes={layer.size}-"})
     assert (reply.status, reply.headers["content-range"]) == (416, f"bytes */{layer.size}")
+    assert upstream.overlap(layer.digest) == 0
+
+
+def test_a_lazy_start_costs_little_more_than_it_reads(upstream: Upstream, serve: Callable[..., Serve]) -> None:
+    """As stargz and SOCI start a container: two bytes to find the place, the footer, the table of contents, then the
+    files that are read, in chunks that several of a request ask for; 34 ranges, a fifteenth of the layer."""
+    layer = image([82 * MIB], seed="lazy").layers[0]
+    upstream.configure(latency=0.005)
+    upstream.add_blob("team/app", layer)
+    server = serve(upstreams={"docker.io": upstream.url}, workers=2)
+    table = layer.size - 51 - 900_000
+    numbers = random.Random(34)
+    files = [
+        (numbers.randrange(table - 400_000), numbers.choice([50_000, 100_000, 150_000, 400_000])) for _ in range(31)
+    ]
+    read = 0
+
+    async def start() -> None:
+        nonlocal read
+        async with await Connection.open(server.url) as connection:
+            for first, last in [
+                (0, 1),
+                (layer.size - 51, layer.size - 1),
+                (table, layer.size - 52),
+                *((first, first + size - 1) for first, size in files),
+            ]:
+                reply = await connection.request(
+                    f"/v2/team/app/blobs/{layer.digest}",
+                    headers={"range": f"bytes={first}-{last}"},
+                    expect=layer,
+                    offset=first,
+                )
+                assert (reply.status, reply.right, reply.received) == (206, True, last - first + 1)
+                read += reply.received
+
+    asyncio.run(start())
+    assert upstream.body_bytes(layer.digest) <= 1.3 * read
     assert upstream.overlap(layer.digest) == 0
 
 

@@ -170,7 +170,7 @@ mod tests {
                 blocks.start * block + 9
             );
         }
-        assert_eq!(state.present_bytes(0), (2 + 3 + 1 + 200) << 16);
+        assert_eq!(state.present_bytes(0), (2 + 3 + 1 + 200) << 15);
         assert_eq!(state.next_absent(BLOCKS), BLOCKS);
         assert_eq!(state.next_present(BLOCKS + 9), None);
     }
@@ -192,14 +192,14 @@ mod tests {
 
     #[test]
     fn i5_a_file_that_lost_its_end_lost_those_blocks() {
-        let (_root, first) = state(10 * 65536 + 1);
+        let (_root, first) = state(10 * 32768 + 1);
         first.set_present(2..4);
         first.set_present(9..11);
-        let (_other, second) = state(10 * 65536 + 1);
-        second.restore_present(&first.present(), 10 * 65536 + 1);
+        let (_other, second) = state(10 * 32768 + 1);
+        second.restore_present(&first.present(), 10 * 32768 + 1);
         assert_eq!(second.present(), first.present());
-        let (_other, second) = state(10 * 65536 + 1);
-        second.restore_present(&first.present(), 10 * 65536);
+        let (_other, second) = state(10 * 32768 + 1);
+        second.restore_present(&first.present(), 10 * 32768);
         assert!(second.is_present(9) && !second.is_present(10));
         second.restore_present(&vec![0xFF; 40000], u64::MAX);
         assert!(second.is_present(10) && !second.is_present(11));

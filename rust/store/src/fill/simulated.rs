@@ -46,6 +46,8 @@ struct State {
     frontier: u64,
     mark: (u64, Vec<u8>),
     present: BTreeSet<usize>,
+    /// Set by readers of ranges in any process, and there still when its owner is not.
+    wanted: BTreeSet<usize>,
     outcome: Option<Outcome>,
     recent: bool,
 }
@@ -89,8 +91,6 @@ pub(super) struct Process {
     recalled: Past,
     midstate: Vec<u8>,
     present: BTreeSet<usize>,
-    /// The block that a reader of a range wants.
-    pub wants: Option<usize>,
     follows: Option<usize>,
     /// What this process's readers see: file, frontier, size, end.
     file: Option<usize>,
@@ -123,7 +123,6 @@ impl Process {
             recalled: Past::default(),
             midstate: Vec::new(),
             present: BTreeSet::new(),
-            wants: None,
             follows: None,
             file: None,
             frontier: 0,
@@ -301,6 +300,7 @@ impl World {
                 frontier: 0,
                 mark: (start.mark.offset, process.midstate.clone()),
                 present: process.present.clone(),
+                wanted: BTreeSet::new(),
                 outcome: None,
                 recent: false,
             });
@@ -395,12 +395,9 @@ impl World {
             Some(Mode::Cut) if owned.position % 3 == 2 => return Saw::Broke(Failure::new(Cause::Unreachable, "cut")),
             _ => {}
         }
-        let present = &self.states[owned.state].present;
-        if let Some(block) = process.wants.take()
-            && owned.mark.size == Some(CONTENT.len() as u64)
-            && 2 * block as u64 >= owned.mark.offset
-            && !present.contains(&block)
-        {
+        let State { present, wanted, .. } = &self.states[owned.state];
+        let ahead = |block: &&usize| 2 * **block as u64 >= owned.mark.offset && !present.contains(block);
+        if let Some(&block) = wanted.iter().rfind(ahead).filter(|_| owned.mark.size == Some(CONTENT.len() as u64)) {
             owned.block = block;
             owned.batch = source[2 * block..2 * block + 2].to_vec();
             return Saw::Ahead;

@@ -69,7 +69,7 @@ impl Simulation {
             Op::Run(who) => (0..40).for_each(|_| self.step(who)),
             Op::Save(who) => self.with(who, World::save),
             Op::Read(who) => self.with(who, World::read),
-            Op::Want(who, block) => self.with(who, |_, process| process.wants = Some(block)),
+            Op::Want(who, block) => self.with(who, |world, process| world.want(process, block)),
             Op::Kill(who) => {
                 if let Some(process) = self.processes[who].take() {
                     self.world.kill(who, &process);
@@ -199,13 +199,16 @@ proptest! {
 /// The way of one fill, step by step, and what a kill after each of them leaves.
 #[test]
 fn killed_after_every_step_an_heir_finishes() {
-    for saves in [false, true] {
+    for (saves, wants) in [(false, false), (true, false), (false, true), (true, true)] {
         for reboot in [None, Some(0), Some(1), Some(2), Some(4), Some(8), Some(15)] {
             let mut steps = 0;
             loop {
                 let mut simulation = Simulation::default();
                 for _ in 0..steps {
                     simulation.step(0);
+                    for block in (1..CONTENT.len() / 2).step_by(2).filter(|_| wants) {
+                        simulation.apply(Op::Want(0, block));
+                    }
                     if saves {
                         simulation.apply(Op::Save(0));
                     }
@@ -215,7 +218,7 @@ fn killed_after_every_step_an_heir_finishes() {
                 if let Some(chance) = reboot {
                     simulation.apply(Op::Reboot(chance));
                 }
-                let was = format!("{steps} steps, saves {saves}, reboot {reboot:?}");
+                let was = format!("{steps} steps, saves {saves}, wants {wants}, reboot {reboot:?}");
                 for _ in 0..200 {
                     simulation.step(1);
                 }

@@ -25,7 +25,7 @@
 //! ```
 //! Numbers are little-endian words of 8 bytes, stored and loaded atomically. The size of the file never changes, for a truncated
 //! mapping kills whoever reads it, and all its blocks are allocated first, for a full disk would kill whoever stores.
-//! A bitmap has room for 262,144 blocks, so a block is 64 KiB up to a size of 16 GiB, then doubles.
+//! A bitmap has room for 262,144 blocks, so a block is 32 KiB up to a size of 8 GiB, then doubles.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -66,7 +66,7 @@ const MARKS: [usize; 2] = [1024, 1536];
 
 /// Bytes of a block for a blob of `size` bytes.
 pub(crate) fn block_size(size: Option<u64>) -> u64 {
-    let mut block = 64 << 10;
+    let mut block = 32 << 10;
     while size.is_some_and(|size| size / block >= 262_144) {
         block *= 2;
     }
@@ -393,7 +393,8 @@ mod tests {
         for size in [0, 1, 16 << 30, (16 << 30) + 1, 1 << 45] {
             assert!(size / block_size(Some(size)) < 262_144 + 1);
         }
-        assert_eq!(block_size(Some((16 << 30) - 1)), 64 << 10);
-        assert_eq!(block_size(None), 64 << 10);
+        assert_eq!(block_size(Some((8 << 30) - 1)), 32 << 10);
+        assert_eq!(block_size(Some(8 << 30)), 64 << 10);
+        assert_eq!(block_size(None), 32 << 10);
     }
 }

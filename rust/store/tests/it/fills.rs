@@ -5,7 +5,7 @@ use tokio::runtime::Handle;
 
 use crate::support::{Root, Whole, blob, digest_of, drain, drive, exactly, pull, scripted, sha512_of, soon};
 
-const BLOCK: usize = 64 << 10;
+const BLOCK: usize = 32 << 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_pull_is_committed_and_then_warm() {

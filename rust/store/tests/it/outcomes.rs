@@ -121,7 +121,7 @@ async fn i4_digest_mismatch_ends_short() {
     for body in [one, two] {
         let short = body.unwrap_err();
         assert_eq!(short.failure.cause, Cause::DigestMismatch);
-        assert!(short.body.len() <= 300_000 - (64 << 10));
+        assert!(short.body.len() <= 300_000 - (32 << 10));
     }
     assert!(soon(following).await.unwrap().unwrap().is_none());
     assert!(store.committed(&digest, None).unwrap().is_none());
@@ -196,7 +196,7 @@ async fn no_fill_begins_on_a_full_disk() {
     let mut wrong = bytes.clone();
     wrong[0] ^= 1;
     let short = drain(store.pass_through(Whole::new(&wrong, 10_000), &digest)).await.unwrap_err();
-    assert_eq!((short.body.len(), short.failure.cause), (300_000 - (64 << 10), Cause::DigestMismatch));
+    assert_eq!((short.body.len(), short.failure.cause), (300_000 - (32 << 10), Cause::DigestMismatch));
     let mut cut = Whole::new(&bytes, 10_000);
     cut.cut_at = Some(0);
     let mut plan = store.pass_through(cut, &digest);

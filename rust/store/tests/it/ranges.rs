@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::ranged::Upstream;
 use crate::support::{Root, blob, digest_of, drain, pull, soon};
 
-const BLOCK: usize = 64 << 10;
+const BLOCK: usize = 32 << 10;
 
 pub(crate) fn store_that(root: &Root, change: impl FnOnce(&mut Config)) -> Store {
     let mut config = root.config();

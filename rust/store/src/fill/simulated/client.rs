@@ -3,6 +3,14 @@
 use super::{CONTENT, Process, World};
 
 impl World {
+    /// A client of a range wants a block, of whoever owns the fill.
+    pub(in crate::fill) fn want(&mut self, process: &mut Process, block: usize) {
+        let state = process.owned.as_ref().map(|owned| owned.state).or(process.follows);
+        if let Some(state) = state.filter(|_| process.end.is_none()) {
+            self.states[state].wanted.insert(block);
+        }
+    }
+
     /// A client reads as far as it may; a body that ended well is the whole content.
     pub(in crate::fill) fn read(&mut self, process: &mut Process) {
         let limit = match (&process.end, process.size) {
