@@ -60,6 +60,22 @@ async def test_without_limits_nothing_is_waited_for(make: Make, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
+async def test_places_of_further_connections_are_of_all_workers_and_of_our_own_requests(
+    make: Make, tmp_path: Path
+) -> None:
+    """Half of the requests at once, so that a large blob leaves places to others; none where they are spaced."""
+    assert len(set(make().places)) == 32
+    assert make(connections=3).places == make(connections=3).places == make().places[:3]
+    limits = make(max_requests=5)
+    store = Store(str(tmp_path / "root"))
+    held = [await limits.take() for _ in range(3)]
+    assert [store.try_lock(key) is not None for key in limits.places] == [True, True]
+    held.append(await limits.take())
+    assert [store.try_lock(key) is not None for key in limits.places] == [False, True]
+    assert make(max_requests=1).places == make(requests_per_second=5).places == []
+    await store.close()
+
+
 async def test_requests_at_once_over_workers(make: Make) -> None:
     one, other = make(max_requests=3), make(max_requests=3)
     held = [(limits, await limits.take()) for limits in (one, other, one)]

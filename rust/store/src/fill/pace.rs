@@ -22,8 +22,9 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// Bytes a second, as long as nothing is known.
 const AT_FIRST: f64 = 40e6;
 
-/// Measures what comes in, and tries more connections: one fill of a host at a time, over all processes, and by what comes from that host
-/// to all of them. A fill that looked at itself alone would find that more connections bring more where all it does is take from others.
+/// Measures what comes in, and tries more connections: a fill to which alone its host sends, over all processes, and judged by what the host
+/// sends to all. Several fills are several connections already, and one that looked at itself would find that more connections bring more
+/// where all it does is take from the others.
 pub(super) struct Pace {
     host: Host,
     locks: Arc<Locks>,
@@ -70,10 +71,10 @@ impl Pace {
 
     /// Bytes came.
     pub(super) fn add(&mut self, bytes: usize) {
-        self.host.add(bytes as u64);
         if self.since.is_none() {
             (self.since, self.received) = (Some(Instant::now()), self.host.received());
         }
+        self.host.add(bytes as u64);
         self.bytes += bytes as u64;
     }
 
@@ -123,6 +124,7 @@ impl Pace {
             return;
         };
         let received = self.host.received();
+        let alone = received.wrapping_sub(self.received) == self.bytes;
         self.rate = self.bytes as f64 / elapsed.as_secs_f64();
         let all = received.wrapping_sub(self.received) as f64 / elapsed.as_secs_f64();
         (self.since, self.bytes, self.received) = (Some(Instant::now()), 0, received);
@@ -138,6 +140,7 @@ impl Pace {
         }
         let worth = missing > SMALL && missing as f64 > self.rate * SOON;
         if worth
+            && alone
             && keeping_up
             && self.width < self.most
             && !self.host.has_enough()
@@ -205,10 +208,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn fills_that_share_a_limit_try_one_connection_more_and_no_other_within_half_a_minute() {
+    async fn under_a_limit_for_all_one_connection_more_is_tried_and_none_while_there_are_other_fills() {
         for fills in 1..5 {
             let mut seen = Seen::new(fills, 50 * MIB, 50 * MIB);
-            assert_eq!(seen.run(25, 1024 * MIB).await, fills + 1);
+            assert_eq!(seen.run(25, 1024 * MIB).await, if fills == 1 { 2 } else { fills });
             assert!(seen.paces.iter().all(|pace| pace.width() == 1));
         }
     }
