@@ -94,7 +94,7 @@ class Answer:
             headers.append(("Content-Length", str(self.end - self.begin)))
         elif self.framing is Framing.CHUNKED:
             headers.append(("Transfer-Encoding", "chunked"))
-        else:
+        if not self.keeps_alive:
             headers.append(("Connection", "close"))
         headers = [(name, value) for name, value in headers if name.lower() not in self.replaced]
         headers += [(name, value) for name, value in self.replaced.items() if value is not None]

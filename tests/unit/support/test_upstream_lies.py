@@ -74,6 +74,7 @@ def test_short_and_long_bodies(upstream: Upstream, span: str | None) -> None:
     short = blob_of(upstream, span, offset=begin)
     assert short.headers["content-length"] == str(SIZE - begin + 7)
     assert (short.received, short.complete, short.reset) == (SIZE - begin, False, False)
+    assert short.headers["connection"] == "close", "nobody shall ask again on a connection that is about to end"
     upstream.once(BLOB, Length(-7))
     long = blob_of(upstream, span, offset=begin)
     assert (long.received, long.complete) == (SIZE - begin - 7, True)
