@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benches.gate import callgrind
 from benches.gate.build import Workshop
 from benches.gate.gate import compare
 from benches.gate.judge import failed
@@ -64,6 +65,8 @@ def _gate(folder: Path, console: Console) -> int:
         note("changes that are not committed are not measured")
     if same_product(REPOSITORY, base, head):
         note(f"nothing that is measured has changed since {BASE_FILE}: both are the same")
+    if not callgrind.is_here():
+        note("valgrind is not here (`apt-get install valgrind`): instructions are not judged, CPU time alone is")
     workshop = Workshop(REPOSITORY, folder)
     benches = workshop.benches(head)
     environments = []

@@ -37,10 +37,7 @@ def compare(base: Environment, head: Environment, say: Callable[[str], None]) ->
         return counts[0].figures(), counts[1].figures()
 
     rows = settle(times, TURNS, REPEATS)
-    if not callgrind.is_here():
-        say("valgrind is not here (`apt-get install valgrind`): instructions are not judged, CPU time alone is")
-        return rows
-    return rows + settle(instructions, 1, RECOUNTS)
+    return rows + settle(instructions, 1, RECOUNTS) if callgrind.is_here() else rows
 
 
 def settle(measure: Measure, turns: int, repeats: int) -> list[Row]:
