@@ -79,15 +79,15 @@ class Cell:
         first = self.repositories[0]
         match self.moment, self.state:
             case (Moment.TAG | Moment.DIGEST, State.CACHED):
-                assert await self._manifest(server, "v1") == "200"
+                await _right(lambda: self._manifest(server, "v1"))
             case (Moment.TAG, State.PARTLY):
                 # Its bytes are known, the tag is not.
-                assert await self._manifest(server, "v2") == "200"
+                await _right(lambda: self._manifest(server, "v2"))
             case (Moment.DIGEST, State.PARTLY):
                 # Its bytes are known, though not that this repository has them.
-                assert await self._manifest(server, "v1", second=True) == "200"
+                await _right(lambda: self._manifest(server, "v1", second=True))
             case (Moment.BLOB | Moment.RANGE | Moment.BETWEEN, State.CACHED):
-                assert await self._blob(server, self.filled) == "200"
+                await _right(lambda: self._blob(server, self.filled))
             case (Moment.BLOB | Moment.RANGE | Moment.BETWEEN, State.PARTLY):
                 upstream.once(Match("GET", Kind.BLOB, first), Cut(HALF))
                 upstream.once(Match("GET", Kind.BLOB, first, ranged=True), Answer(404, "BLOB_UNKNOWN"))
@@ -98,8 +98,8 @@ class Cell:
                 assert await self._blob(server, self.filled) in {"200 cut", "502 DIGEST_MISMATCH"}
                 await asyncio.sleep(TOLD)
             case (Moment.DURING, _):
-                assert await self._manifest(server, "v1") == "200"
-                assert await self._blob(server, self.cached) == "200"
+                await _right(lambda: self._manifest(server, "v1"))
+                await _right(lambda: self._blob(server, self.cached))
                 upstream.once(Match("GET", Kind.BLOB, first, self.filled.digest), Hold(HALF, self.name), Cut(HALF))
                 self._first = asyncio.create_task(self._blob(server, self.filled))
                 await asyncio.to_thread(upstream.wait_held, self.name)
@@ -189,7 +189,8 @@ class Cell:
 
 
 async def _right(ask: Callable[[], Awaitable[str]]) -> None:
-    """Asks until all is well: failures are told for a second, limits until their Retry-After."""
+    """Asks until all is well: failures are told for a second, limits until their Retry-After, and a machine that is
+    busy as the cells begin may take longer than the row has patience."""
     while (got := await ask()) != "200":
         assert got != "WRONG"
         await asyncio.sleep(0.1)

@@ -151,7 +151,7 @@ REDIRECTED = FINE | {
     "during": "200, fill 200: Gr@ Gr Gr@ | 200, fill 200: Gr@ Gr Gr@ | 200, fill 200: Gb Gb@ Gr@ Gr Gr@",
     "between": "200: Hb Hb@ | 200: Hb Hb@ Gr Gr@ | 200: Hb? Hb@? Gb Gb@",
 }
-BRIEF = "800ms"
+BRIEF = "900ms"
 QUOTA = (("ratelimit-limit", "10;w=60"), ("ratelimit-remaining", "0;w=60"), ("Retry-After", "1"))
 ANOTHER = Reply(200, body=b'{"schemaVersion":2}')
 STRANGE = b"no colon\r\n: nameless\r\nX: \x01\xff\r\nX: one\n two\r\n"
@@ -236,11 +236,12 @@ ROWS: dict[str, list[Row]] = {
         Row("cut at once", broken("502 UNREACHABLE", runs="*18", rest="*23", whole="502 UNREACHABLE: Gd"), (Cut(0),)),
         Row(
             "stalled",
+            # A busy machine's upstream may seem to stall once more.
             FINE
             | {
-                "blob": "200: | 200: Gr*2 | 200: Hb? Gb Gr*2",
-                "during": "200, fill 200: Gr*2 | 200, fill 200: Gr*2 | 200, fill 200: Gb Gr*4",
-                "between": "200: Hb | 200: Hb Gr*2 | 200: Hb? Gb Gr*2",
+                "blob": "200: | 200: Gr*2..4 | 200: Hb? Gb Gr*2..4",
+                "during": "200, fill 200: Gr*2..4 | 200, fill 200: Gr*2..4 | 200, fill 200: Gb Gr*4..8",
+                "between": "200: Hb | 200: Hb Gr*2..4 | 200: Hb? Gb Gr*2..4",
             },
             (Stall(100_000, "never"),),
             patience=BRIEF,
