@@ -90,7 +90,7 @@ def _machine() -> str:
             model = line.partition(":")[2].strip()
             break
     cores = sum(line.startswith("processor") for line in Path("/proc/cpuinfo").read_text().splitlines())
-    return f"{cores} cores of {model}, Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{cores} cores of {model}, Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

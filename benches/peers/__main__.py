@@ -74,7 +74,7 @@ def _about(options: argparse.Namespace) -> dict[str, str]:
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "command": f"`make bench-peers{flags}`",
-        "machine": f"{name}, {os.cpu_count()} processors, {memory:.0f} GB, Linux {platform.release()}",
+        "machine": f"{name}, {os.cpu_count()} processors, {memory:.0f} GB, Linux {platform.release().partition('-')[0]}",
         "load average before": f"{load:.1f}" + (" (others were at work: figures are low)" if load > 1 else ""),
         "congestion control": congestion.used(),
         "rounds": f"{EFFORTS[options.effort].rounds} at most",

@@ -79,6 +79,8 @@ def _targets(run: Run) -> str:
     for target in TARGETS:
         found, met = target.measured(run), target.met(run)
         if found is None:
+            if target.peer is None or target.peer in run.systems:
+                lines.append(f"| {target.peer or 'itself'} | {target.says} | | | not measured |")
             continue
         bound = f"at most {figure(target.bound)}" if target.peer is None else f"at least {times(target.bound)}"
         measured = f"{found:.4f}" if target.peer is None else times(found)

@@ -145,7 +145,7 @@ class Api:
             exchange.result = Result.ERROR
         if exchange.begun():
             # The response has begun: ending it without its final message is what tells the client (I4).
-            log.warning("response of %s cut short after %d bytes: %s", exchange.reference, exchange.sent, error)
+            log.warning("response of %s cut short after %d bytes: %s", self._what(exchange), exchange.sent, error)
             return
         await send_error(exchange.send, exchange.method, self._error(exchange, error))
 

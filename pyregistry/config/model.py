@@ -152,7 +152,9 @@ class UpstreamConfig(Section):
         default=None, description="Requests to it at once, bodies included, over all workers; unset: no limit."
     )
     requests_per_second: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Requests to it in a second, over all workers; unset: no limit."
+        default=None,
+        description="Requests to it in a second, over all workers; unset: no limit. Ranges of a blob that is being fetched, "
+        "and requests for the rest of a broken body, are not counted: they come one after another.",
     )
     connections: Annotated[int, Field(ge=0, le=1024)] = Field(
         default=32,
@@ -217,7 +219,9 @@ class MirrorConfig(Section):
         default=None, description="Registries mirrored, by the name clients use; unset: the well-known public ones."
     )
     freshness: FreshnessConfig = Field(default=FreshnessConfig(), description="How long answers about tags hold.")
-    abandon: FillConfig = Field(default=FillConfig(), description="Fills nobody waits for.")
+    abandon: FillConfig = Field(
+        default=FillConfig(), description="Fills of whole blobs nobody waits for; one that only ranges asked for stops."
+    )
     breaker: BreakerConfig = Field(default=BreakerConfig(), description="Upstreams that fail.")
     prefetch_api: bool = Field(
         default=False,
@@ -235,7 +239,7 @@ class MirrorConfig(Section):
     connections: Annotated[int, Field(ge=1, le=64)] = Field(
         default=8,
         description="Connections over which one large blob is fetched at once, at most; more than one are used while "
-        "that is faster.",
+        "that is faster. Ranges that clients wait for may take up to eight more; `connections` of the upstream bounds all.",
     )
 
     @field_validator("upstreams", mode="before")

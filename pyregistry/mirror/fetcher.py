@@ -108,7 +108,8 @@ class Fetcher:
         own = False
         if not fact.vouched and not joined:
             # A size known before upstream could answer comes from a partial, which says nothing of this repository.
-            own = await _began(driver, reader) == target.repository and reader.size is None
+            partial = reader.size is not None
+            own = await _began(driver, reader) == target.repository and not partial
             if not own:
                 await self.vouch(target, digest)
         try:
@@ -200,7 +201,7 @@ class Fetcher:
             driver.failure = failure
             # Its readers have it already; what is left is to tell the operator.
             level = logging.INFO if failure.cause is Cause.NOT_FOUND else logging.WARNING
-            log.log(level, "fill of %s failed: %s", digest, failure.message)
+            log.log(level, "fill of %s for %s failed: %s", digest, ", ".join(driver.targets), failure.message)
         finally:
             driver.begin(None)
             if self._drivers.get(digest) is driver:
