@@ -59,8 +59,8 @@ def test_500_slow_clients(server: tuple[Serve, str], benchmark: BenchmarkFixture
         fast_client_keeps=round(kept, 3),
         fast_alone_gb_per_s=round(statistics.median(alone) / 1e9, 2),
     )
-    assert max(grown) <= 100e6
     if not benchmark.disabled:  # a smoke run shares the machine with others
+        assert max(grown) <= 100e6
         assert kept >= 0.8
 
 

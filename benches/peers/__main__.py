@@ -71,10 +71,11 @@ def _about(options: argparse.Namespace) -> dict[str, str]:
     said += [f"--{name}={value}" for name in ("only", "systems") if (value := getattr(options, name))]
     said += ["--zot=PATH"] if options.zot else []
     flags = f' ARGS="{shlex.join(said)}"' if said else ""
+    kernel = platform.release().partition("-")[0]
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "command": f"`make bench-peers{flags}`",
-        "machine": f"{name}, {os.cpu_count()} processors, {memory:.0f} GB, Linux {platform.release().partition('-')[0]}",
+        "machine": f"{name}, {os.cpu_count()} processors, {memory:.0f} GB, Linux {kernel}",
         "load average before": f"{load:.1f}" + (" (others were at work: figures are low)" if load > 1 else ""),
         "congestion control": congestion.used(),
         "rounds": f"{EFFORTS[options.effort].rounds} at most",

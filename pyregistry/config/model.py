@@ -153,8 +153,8 @@ class UpstreamConfig(Section):
     )
     requests_per_second: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
-        description="Requests to it in a second, over all workers; unset: no limit. Ranges of a blob that is being fetched, "
-        "and requests for the rest of a broken body, are not counted: they come one after another.",
+        description="Requests to it in a second, over all workers; unset: no limit. Ranges of a blob that is being "
+        "fetched, and requests for the rest of a broken body, are not counted: they come one after another.",
     )
     connections: Annotated[int, Field(ge=0, le=1024)] = Field(
         default=32,
@@ -239,7 +239,8 @@ class MirrorConfig(Section):
     connections: Annotated[int, Field(ge=1, le=64)] = Field(
         default=8,
         description="Connections over which one large blob is fetched at once, at most; more than one are used while "
-        "that is faster. Ranges that clients wait for may take up to eight more; `connections` of the upstream bounds all.",
+        "that is faster. Ranges that clients wait for may take up to eight more; `connections` of the upstream bounds "
+        "all.",
     )
 
     @field_validator("upstreams", mode="before")

@@ -172,7 +172,10 @@ impl BodySource {
         sleep(self.client.pause(self.failures)).await;
         let bounded = self.end.is_some();
         match self.open().await {
-            Ok(()) if bounded && self.end.is_none() => Err(self.mismatch("ranges are ignored now".to_owned())),
+            Ok(()) if bounded && (self.skip > 0 || self.end.is_none()) => {
+                self.stop();
+                Err(self.mismatch("ranges are ignored now".to_owned()))
+            }
             Ok(()) => Ok(()),
             Err(Setback::Expired(error)) => {
                 self.located = None;

@@ -52,8 +52,11 @@ fn left_over(folder: &FillFolder, older_than: Duration) -> Result<Option<Kind>, 
     if let Some(state) = State::open(folder, false)?.filter(|state| state.is_of(boot)) {
         match state.outcome() {
             Some(Recorded::Failed(_)) if !state.lasting().is_zero() => return Ok(None),
-            Some(Recorded::Failed(failure)) if state.frontier() == 0 || !keeps_partial(failure.cause) => {
-                return Ok(Some(Kind::Record));
+            Some(Recorded::Failed(failure)) => {
+                let nothing = state.frontier() == 0 && state.next_present(0).is_none();
+                if nothing || !keeps_partial(failure.cause) {
+                    return Ok(Some(Kind::Record));
+                }
             }
             Some(Recorded::Committed) => return Ok(Some(Kind::Record)),
             _ => {}

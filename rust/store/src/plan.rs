@@ -272,7 +272,8 @@ impl Stored {
         for segment in self.segments.iter_mut().rev() {
             let Segment::Part { start, end: Some(end), held_back: false, wish } = segment else { continue };
             wish.grow(&self.held, *start, *end, again);
-            room = room.saturating_sub(wish.until.saturating_sub(*start));
+            // The least a part costs upstream: many small ones are not all wanted at once.
+            room = room.saturating_sub(wish.until.saturating_sub(*start).max(FIRST_STEP));
             if !again || room == 0 {
                 return;
             }

@@ -24,6 +24,12 @@ from pyregistry.api.pump import (
 from pyregistry.errors import Cause, Failure
 
 
+@pytest.fixture(autouse=True)
+def _a_busy_machine_is_no_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "FAST", 0.0)
+    monkeypatch.setattr(pump_module, "SLOW_SEND", 60.0)
+
+
 class FakePlan:
     """A body of `size` bytes; every third piece must be waited for."""
 

@@ -22,6 +22,15 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
+    /// Drops what lies below the frontier.
+    pub(crate) fn trim(&mut self, frontier: u64) {
+        self.pieces.retain_mut(|(offset, piece)| {
+            *piece = from(frontier, *offset, piece);
+            *offset = frontier.max(*offset);
+            !piece.is_empty()
+        });
+    }
+
     /// Writes the pieces; answers how many bytes that were.
     pub(crate) fn write(&self, file: &File, path: &Path) -> Result<u64, Failure> {
         let mut count = 0;
@@ -31,6 +40,12 @@ impl Ahead {
         }
         Ok(count)
     }
+}
+
+/// What of a piece that begins at `offset` is at `frontier` or past it.
+pub(crate) fn from(frontier: u64, offset: u64, piece: &Bytes) -> Bytes {
+    let below = usize::try_from(frontier.saturating_sub(offset)).unwrap_or(usize::MAX).min(piece.len());
+    piece.slice(below..)
 }
 
 /// Hashes `count` bytes of a file from `offset` on.

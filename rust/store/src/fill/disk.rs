@@ -327,6 +327,10 @@ impl Disk {
             return Err(failure);
         }
         let ahead = std::mem::take(&mut owned.ahead);
+        if ahead.pieces.iter().any(|(offset, _)| *offset < owned.mark.offset) {
+            // I1: what was hashed is not read again at the commit.
+            return Err(Failure::new(Cause::Storage, format!("{}: bytes for what is hashed", owned.path.display())));
+        }
         let Some(writer) = &owned.writer else {
             return Err(Failure::new(Cause::Storage, format!("{}: closed", owned.path.display())));
         };

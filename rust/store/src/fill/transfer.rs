@@ -97,7 +97,7 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
                 return Saw::Begun(known);
             }
             match self.probe(offset).await {
-                Ok(None) => self.give_up(),
+                Ok(None) => {}
                 Ok(size) => return Saw::Begun(size),
                 Err(failure) => return Saw::Broke(failure),
             }
@@ -128,7 +128,15 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
                 }
                 Ok(Some(size))
             }
-            _ => Ok(None),
+            Begun { whole: true, .. } => {
+                self.give_up();
+                Ok(None)
+            }
+            // A range of it without its size: this body as a whole, then, which says nothing of the host's others.
+            Begun { size: None, .. } => {
+                self.lanes.give_up();
+                Ok(None)
+            }
         }
     }
 
@@ -460,17 +468,19 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
                 let whole = |end: u64| if Some(end) == size { end.div_ceil(block) } else { end / block };
                 let first = whole(lane.written).max(lane.range.start.div_ceil(block));
                 lane.written = end;
-                if offset != frontier && first < whole(end) {
+                if offset > frontier && first < whole(end) {
                     ahead.blocks.push(first..whole(end));
                 }
             }
-            if offset == frontier {
-                frontier = end;
-                sequence.push(bytes);
-            } else {
+            // A stream brings what is there once more where ranges cannot be had: what was hashed stays as it is.
+            if offset > frontier {
                 ahead.pieces.push((offset, bytes));
+            } else if end > frontier {
+                sequence.push(super::ahead::from(frontier, offset, &bytes));
+                frontier = end;
             }
         }
+        ahead.trim(frontier);
         let written = frontier - self.frontier;
         let gather = self.gatherable(frontier);
         self.length = 0;

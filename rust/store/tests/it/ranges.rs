@@ -266,6 +266,28 @@ async fn an_upstream_without_ranges_fills_and_the_range_waits() {
     root.check();
 }
 
+/// I1: what was hashed is not written again, whatever comes for it later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_there_already_is_not_taken_from_a_stream_that_brings_it_once_more() {
+    for wrong in [false, true] {
+        let (root, bytes) = (Root::new(), blob(6_000_000));
+        let (store, digest) = (root.store(), digest_of(&bytes));
+        let honest = Arc::new(Upstream::new(&bytes));
+        one_range(&store, &digest, &honest, 1_000_000..3_000_000).await;
+        let mut other = bytes.clone();
+        if wrong {
+            other[1_200_000..2_800_000].fill(0);
+        }
+        let mut upstream = Upstream::new(&other);
+        upstream.ignores_ranges = true.into();
+        upstream.pause = Duration::from_millis(1);
+        let upstream = Arc::new(upstream);
+        assert!(whole(&store, &digest, &upstream).await == bytes, "{wrong}");
+        assert!(upstream.twice() < other.len() / 2, "{wrong}: nothing but the answer to a range comes twice");
+        root.check();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_range_may_begin_the_whole_fill_by_policy() {
     for (policy, commits) in
