@@ -37,10 +37,10 @@ MEMORY = 128 << 20
 REMEMBERED = 4096
 #: How long a body that follows its fill waits for more than a little, in seconds: to wake fifty readers for every
 #: packet costs more than they are given.
-GATHER = 0.02
+GATHER = 0.03
 #: A send that took longer than this, in seconds, tells that the process has much to do. Bodies that follow a fill then
 #: gather too, so that those who have no byte yet come between: a third off a storm's first bytes (measured).
-BUSY = 0.005
+BUSY = 0.003
 #: A send that waits longer than this, in seconds, is a client's doing.
 SLOW_SEND = 0.2
 
