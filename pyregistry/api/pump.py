@@ -215,6 +215,7 @@ class Pump:
         while True:
             limit = self._limit()
             chunk = plan.take(limit)
+            waited = chunk is None
             if chunk is None:
                 follows = True
                 chunk = await plan.next(limit)
@@ -227,5 +228,5 @@ class Pump:
                 return
             took = time.monotonic() - began
             self._judge(took)
-            if follows and (len(chunk) < limit or took > BUSY):
+            if (waited and len(chunk) < limit) or (follows and took > BUSY):
                 await asyncio.sleep(GATHER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from pyregistry.errors import Cause, Failure
 from pyregistry.oci.digests import algorithm
 from pyregistry.oci.layout import InvalidLayout
 from pyregistry.store.layouts.errors import Refused
-from pyregistry.store.pushes import Pushes
+from pyregistry.store.pushes import Busy, Pushes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +181,9 @@ class Importer:
                 raise InvalidLayout(f"{layout.where(digest)} does not hash to its name: it is damaged") from None
         except BaseException:
             upload.release()
-            await self._pushes.cancel(repository, upload.session)
+            # Where its last write still ends, it goes when it has been idle for too long.
+            with suppress(Busy):
+                await self._pushes.cancel(repository, upload.session)
             raise
 
     async def _copy(self, part: Part, upload: Upload, digest: Digest) -> None:

@@ -272,8 +272,7 @@ impl Stored {
         for segment in self.segments.iter_mut().rev() {
             let Segment::Part { start, end: Some(end), held_back: false, wish } = segment else { continue };
             wish.grow(&self.held, *start, *end, again);
-            // The least a part costs upstream: many small ones are not all wanted at once.
-            room = room.saturating_sub(wish.until.saturating_sub(*start).max(FIRST_STEP));
+            room = room.saturating_sub(wish.until.saturating_sub(*start));
             if !again || room == 0 {
                 return;
             }
