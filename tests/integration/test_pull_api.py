@@ -108,7 +108,9 @@ def test_range_of_a_fill_is_sent_as_its_bytes_come(upstream: Upstream, serve: Ca
         assert (await whole).right
 
     asyncio.run(scenario())
-    assert upstream.gets(layer.digest) == 1
+    # The end may have been asked for alone before the fill went on: what of it both brought is a block at most.
+    assert upstream.gets(layer.digest) <= 2
+    assert upstream.overlap(layer.digest) <= 32 << 10
 
 
 def test_addresses(upstream: Upstream, serve: Callable[..., Serve]) -> None:
