@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,15 @@ RECEIVE_BUFFER = 64 << 10
 READS_PER_SECOND = 4
 
 
+@dataclass
+class SlowLoad:
+    """What the clients themselves cost: CPU seconds from their start, once they have ended."""
+
+    client_cpu: float = 0.0
+
+
 @contextlib.contextmanager
-def slow_clients(port: int, path: str, clients: int, rate: float) -> Iterator[None]:
+def slow_clients(port: int, path: str, clients: int, rate: float) -> Iterator[SlowLoad]:
     """So many clients read `path` at `rate` bytes a second each (0: one byte and no more) while the block runs.
 
     Raises RuntimeError if one of them ended before the block did.
@@ -40,8 +48,10 @@ def slow_clients(port: int, path: str, clients: int, rate: float) -> Iterator[No
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             raise RuntimeError("slow clients could not begin")
-        yield
+        load = SlowLoad()
+        yield load
         said = json.loads(process.communicate("")[0])
+        load.client_cpu = said["client_cpu"]
     if said["failures"]:
         raise RuntimeError(f"{len(said['failures'])} slow clients ended early: {said['failures'][0]}")
 

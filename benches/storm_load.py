@@ -22,6 +22,8 @@ from benches.load import body_length, discard, read_head
 from tests.support.storms import ACCEPT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.images import Image
 
 
@@ -80,7 +82,7 @@ class _Clients:
     def run(self, count: int) -> None:
         _all([threading.Thread(target=self._guarded, args=(self._client,)) for _ in range(count)])
 
-    def _guarded(self, work, *arguments) -> None:  # type: ignore[no-untyped-def]
+    def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
         try:
             work(*arguments)
         except (OSError, ValueError) as failure:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benches.micro.ready import inline
 from pyregistry.oci.digests import digest_of
 from pyregistry.oci.manifests import Manifest, parse_manifest
 from pyregistry.oci.media_types import OCI_MANIFEST
@@ -41,16 +42,6 @@ def image(number: int) -> Manifest:
     layers = [described(f"{number}-{layer}") for layer in range(LAYERS)]
     document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described(str(number)), "layers": layers}
     return parse_manifest(json.dumps(document).encode(), None)
-
-
-def inline(read: Coroutine[Any, Any, object]) -> object:
-    """Runs a read as the event loop would: it never suspends."""
-    try:
-        read.send(None)
-    except StopIteration as end:
-        result: object = end.value
-        return result
-    raise AssertionError("a read suspended")
 
 
 @pytest.fixture(scope="module", params=[10, 1_000, 10_000])

@@ -43,20 +43,23 @@ def test_500_slow_clients(server: tuple[Serve, str], benchmark: BenchmarkFixture
     grown: list[int] = []
     alone: list[float] = []
     beside: list[float] = []
+    slow: list[float] = []
 
     def pair() -> None:
         alone.append(drain(port, path, times=FAST_PULLS).rate)
         idle = started.pss()
-        with slow_clients(port, path, CLIENTS, RATE):
+        with slow_clients(port, path, CLIENTS, RATE) as load:
             time.sleep(SECONDS / PAIRS if benchmark.disabled else SECONDS)
             beside.append(drain(port, path, times=FAST_PULLS).rate)
             grown.append(started.pss() - idle)
+        slow.append(load.client_cpu)
 
     benchmark.pedantic(pair, rounds=PAIRS, iterations=1)
     kept = statistics.median(b / a for a, b in zip(alone, beside, strict=True))
     benchmark.extra_info.update(
         pss_growth_mb=round(max(grown) / 1e6, 1),
         fast_client_keeps=round(kept, 3),
+        slow_clients_cpu_s=round(statistics.median(slow), 2),
         fast_alone_gb_per_s=round(statistics.median(alone) / 1e9, 2),
     )
     if not benchmark.disabled:  # a smoke run shares the machine with others

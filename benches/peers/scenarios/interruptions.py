@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from benches.peers.fetch import get, get_until_whole
-from benches.peers.metrics import FIRST_P50, SECONDS, TRIES, UPSTREAM
+from benches.peers.metrics import SECONDS, TRIES, UPSTREAM
 from benches.peers.scenario import Figures, Measure, Scenario
 from benches.peers.system import Cannot
 from tests.support.images import Image, image
@@ -52,7 +52,7 @@ def _first_range(_stand: Stand, system: System, made: Image, path: str) -> Figur
         raise Cannot(got.failure)
     if not got.whole:
         raise RuntimeError(got.failure)
-    return {SECONDS: got.seconds, FIRST_P50: got.first_byte * 1e3}
+    return {SECONDS: got.seconds}
 
 
 def _abort(stand: Stand, system: System, made: Image, path: str) -> Figures:
