@@ -14,6 +14,7 @@ __all__ = [
     "DEBUG_BUILD",
     "MAX_RANGES",
     "Answer",
+    "Budget",
     "Client",
     "Fill",
     "FillStatus",
@@ -78,11 +79,12 @@ class Store:
     def in_flight(self, digest: str) -> bool:
         """Whether some process owns a fill of `digest` now. Inline (one fcntl)."""
 
-    def attach(self, digest: str, first: tuple[int, int] | None = None) -> Reader:
+    def attach(self, digest: str, first: tuple[int, int] | None = None, *, background: bool = False) -> Reader:
         """A reader of the fill of `digest`, in flight here or elsewhere, or yet to begin.
 
         `first` is for a request of ranges: the first of them, as (start, end) with `end` exclusive, as far as it can be
-        told without the size. Such a reader alone makes a fill bring what it reads and a little more.
+        told without the size. Such a reader alone makes a fill bring what it reads and a little more. `background`:
+        nobody reads, the whole blob is to be on disk; the fill's bytes count as background work while no client waits.
 
         It gets bytes only while some task of this process awaits `own_or_follow(digest)` or runs the fill it
         returned.
@@ -176,20 +178,20 @@ class Fill:
     @property
     def digest(self) -> str: ...
     @property
-    def frontier(self) -> int:
-        """Bytes present and hashed from 0; where `run` will go on."""
-    @property
     def had(self) -> int:
         """Bytes present, in order or not."""
 
     def run(self, source: Source) -> Awaitable[str]:
-        """Brings bytes from `source` until an outcome: "committed" or "stopped" (nobody waits, by policy; partial
-        kept).
+        """Brings bytes from `source` until an outcome: "committed", "stopped" (nobody waits, by policy; partial
+        kept), or "idle" (readers of ranges have what they want; the fill is still owned, and `rest` comes next).
 
         Raises Failure: DIGEST_MISMATCH and SIZE_MISMATCH of a finished body, and the STORAGE causes, are already
         recorded as the outcome; any other cause is the source's, the fill is still owned, and the caller runs it
         again or calls `fail`. Cancelling it stops the fetch at a checkpoint; the fill is still owned.
         """
+
+    def rest(self) -> Awaitable[bool]:
+        """After "idle": waits until there is something to bring. False: nobody waits, and the fill has stopped."""
 
     def fail(self, failure: Failure) -> None:
         """Records the outcome for every reader in every process and lets go (for `failure_seconds`, or its
@@ -237,7 +239,11 @@ class FillStatus:
     @property
     def size(self) -> int | None: ...
     @property
-    def frontier(self) -> int: ...
+    def frontier(self) -> int:
+        """Bytes present and hashed from 0."""
+    @property
+    def had(self) -> int:
+        """Bytes present, in order or not."""
     @property
     def owned(self) -> bool:
         """A process works on it now."""
@@ -293,6 +299,19 @@ class Plan:
         """Up to `limit` next bytes, waited for; b"" at the end. Cancelling loses no byte. Raises the fill's Failure."""
 
 @final
+class Budget:
+    """So many requests, or bytes, a second, over all processes that name the same file."""
+
+    def __new__(cls, path: str, per_second: float) -> Budget:
+        """Maps the file `path`, which is made if need be; where it cannot be, a process counts for itself.
+
+        Raises ValueError unless `per_second` is above 0.
+        """
+
+    def take(self, amount: int) -> float:
+        """Takes the next turn, for `amount`, and answers how many seconds it is until then. Inline, microseconds."""
+
+@final
 class Client:
     """HTTP to upstreams: pooled connections, proxy variables, redirects that drop credentials across hosts."""
 
@@ -326,10 +345,21 @@ class Client:
         Failure(UNREACHABLE | TIMEOUT | TOO_LARGE | PROTOCOL).
         """
 
-    def source(self, url: str, headers: Sequence[tuple[str, str]], *, places: Sequence[int] | None = None) -> Source:
+    def source(
+        self,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        *,
+        places: Sequence[int] | None = None,
+        requests: Budget | None = None,
+        bandwidth: Budget | None = None,
+        background_bandwidth: Budget | None = None,
+    ) -> Source:
         """A blob's body at `url`, for `Fill.run` or `Store.pass_through`; nothing is sent yet.
 
-        `places`: keys of `Store.lock`; every connection beside a fill's first holds one of them. None: no limit.
+        `places`: keys of `Store.lock`; every connection beside a fill's first holds one of them. None: no limit. Each
+        request waits for its turn of `requests`, and after each piece the next waits for that of `bandwidth`, and of
+        `background_bandwidth` while no client waits for the fill.
 
         A broken body goes on by Range from where it was (Content-Range checked; a 200 to a Range is skipped forward);
         401 or 403 from a redirect's target resolves `url` again. Statuses of `url` itself end it: 404 NOT_FOUND, 401
@@ -363,3 +393,8 @@ class Source:
     @property
     def statuses(self) -> list[int]:
         """Status of every answer so far (redirects not counted); 0 for a request without one."""
+
+    def limited(self) -> Awaitable[float]:
+        """Waits until upstream wishes to be left alone (429 with Retry-After), on whichever connection, and answers
+        for how many seconds.
+        """

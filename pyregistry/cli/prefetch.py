@@ -115,7 +115,7 @@ class _Seen:
         while True:
             for fill in await asyncio.to_thread(fills, str(root)):
                 known = self._moved.get(fill.digest)
-                if known is not None and fill.frontier > known:
-                    self._moved[fill.digest] = fill.frontier
-                    self._report.moved(fill.digest, fill.frontier - known)
+                if known is not None and fill.had > known:
+                    self._moved[fill.digest] = fill.had
+                    self._report.moved(fill.digest, fill.had - known)
             await asyncio.sleep(_LOOK_SECONDS)

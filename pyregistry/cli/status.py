@@ -90,8 +90,8 @@ def _fills(seen: Survey) -> RenderableType:
 
     table = Table("fill", "", "", "of", "", box=None, pad_edge=False, header_style="bold")
     for fill in seen.fills:
-        share = f"{fill.frontier / fill.size:.0%}" if fill.size else ""
-        bar = ProgressBar(total=fill.size, completed=fill.frontier, width=28, pulse=fill.size is None and fill.owned)
+        share = f"{fill.had / fill.size:.0%}" if fill.size else ""
+        bar = ProgressBar(total=fill.size, completed=fill.had, width=28, pulse=fill.size is None and fill.owned)
         state = fill.failure.cause.name.lower() if fill.failure else "" if fill.owned else "stopped"
         algorithm, _, encoded = fill.digest.partition(":")
         table.add_row(f"{algorithm}:{encoded[:12]}", bar, share, _bytes(fill.size), state)

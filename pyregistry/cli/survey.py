@@ -40,7 +40,7 @@ class Survey:
     @property
     def partial_bytes(self) -> int:
         """Bytes of fills that are present."""
-        return sum(fill.frontier for fill in self.fills)
+        return sum(fill.had for fill in self.fills)
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -53,6 +53,7 @@ class Survey:
                     "digest": fill.digest,
                     "size": fill.size,
                     "frontier": fill.frontier,
+                    "present": fill.had,
                     "running": fill.owned,
                     "failure": fill.failure.message if fill.failure else None,
                 }

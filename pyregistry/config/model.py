@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 # pydantic reads these at run time.
 from pyregistry.config.values import (  # noqa: TC001
     Address,
+    Bandwidth,
     Duration,
     OptionalAddress,
     RegistryName,
@@ -153,13 +154,17 @@ class UpstreamConfig(Section):
     )
     requests_per_second: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
-        description="Requests to it in a second, over all workers; unset: no limit. Ranges of a blob that is being "
-        "fetched, and requests for the rest of a broken body, are not counted: they come one after another.",
+        description="Requests to it in a second, evenly spaced, over all workers; unset: no limit.",
+    )
+    bytes_per_second: Bandwidth | None = Field(
+        default=None,
+        description="Bytes of blobs from it in a second, over all workers, 64KiB at least; unset: no limit. Fills "
+        "under way have equal shares; what no client waits for (prefetch) gets half at most.",
     )
     connections: Annotated[int, Field(ge=0, le=1024)] = Field(
         default=32,
         description="Connections to it beside each blob's first, at most, over all blobs and workers. With "
-        "`max_requests` at most half of that; with `requests_per_second` none.",
+        "`max_requests` at most half of that.",
     )
     prefetch: Literal["none", "layers"] = Field(
         default="none", description="`layers`: when an image's manifest is served, its blobs are fetched at once."

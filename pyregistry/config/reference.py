@@ -97,6 +97,7 @@ _KINDS: tuple[tuple[Any, str], ...] = (
     (values.Timeout, "duration"),
     (values.Duration, "duration"),
     (values.Size, "size"),
+    (values.Bandwidth, "size"),
     (values.Address, "`HOST:PORT`"),
     (values.OptionalAddress, "`HOST:PORT` or `off`"),
     (values.Url, "URL"),

@@ -140,6 +140,8 @@ Size = Annotated[
     PlainSerializer(format_size, when_used="json"),
     WithJsonSchema({"type": ["string", "integer"], "examples": ["64MiB", "2GiB"]}),
 ]
+#: Bytes a second; less would be no more than one piece now and then.
+Bandwidth = Annotated[Size, Field(ge=64 << 10)]
 Address = Annotated[str, AfterValidator(_check_address)]
 OptionalAddress = Annotated[Address | None, BeforeValidator(_off)]
 Url = Annotated[str, AfterValidator(_check_url)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from pyregistry.errors import Cause
+from pyregistry.errors import Cause, Failure
 
 if TYPE_CHECKING:
     from pyregistry._native import Lock, Source
-    from pyregistry.errors import Failure
     from pyregistry.mirror.breaker import Breaker
     from pyregistry.mirror.limits import Limits
 
@@ -24,6 +24,7 @@ class Body:
         self._limits = limits
         self._place: Lock | None = None
         self._began = 0.0
+        self._listening: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Waits until it may be asked for. Raises Failure; then there is nothing to end."""
@@ -33,6 +34,7 @@ class Body:
             self._limits.give(self._place)
             raise refused
         self._began = time.time()
+        self._listening = asyncio.get_running_loop().create_task(self._listen())
 
     def end(self, failure: Failure | None = None) -> None:
         """It has been asked for, or `failure` came of it.
@@ -41,9 +43,20 @@ class Body:
         """
         self._limits.give(self._place)
         self._place = None
+        if self._listening is not None:
+            self._listening.cancel()
+            # It refers to us, and we to the source, whose connection ends with it.
+            self._listening = None
         if failure is not None and failure.cause is Cause.RATE_LIMITED:
             self._breaker.failed(failure, self._url)
         elif self.source.received:
             self._breaker.answered(self._began)
         elif failure is not None:
             self._breaker.failed(failure, self._url)
+
+    async def _listen(self) -> None:
+        """A limit met by one of several connections costs the fill that one alone, but holds for all requests."""
+        while True:
+            pause = await self.source.limited()
+            message = f"{self._url}: upstream answers 429 to one more connection"
+            self._breaker.failed(Failure(Cause.RATE_LIMITED, message, status=429, retry_after=pause), self._url)

@@ -143,7 +143,15 @@ class Endpoint:
 
     def body(self, url: str, authorization: str | None) -> Body:
         """A body at `url`, in its own encoding; nothing is sent yet."""
-        source = self._client.source(url, _headers((), authorization), places=self._limits.places)
+        limits = self._limits
+        source = self._client.source(
+            url,
+            _headers((), authorization),
+            places=limits.places,
+            requests=limits.requests,
+            bandwidth=limits.bandwidth,
+            background_bandwidth=limits.background_bandwidth,
+        )
         return Body(source, url, self.breaker, self._limits)
 
     async def _send(

@@ -72,16 +72,18 @@ class Fetcher:
         self._drivers: dict[Digest, Driver] = {}
         self._passing = PassThrough(store, upstreams, metrics, config.storage.pass_through)
 
-    async def open(self, target: Target, digest: Digest, first: tuple[int, int] | None = None) -> Opened:
+    async def open(
+        self, target: Target, digest: Digest, first: tuple[int, int] | None = None, *, background: bool = False
+    ) -> Opened:
         """A reader of `digest` whose size is known (or never will be), if `target` answers for it.
 
-        `first`: the first of the ranges that are asked for; None: the whole blob is.
+        `first`: the first of the ranges that are asked for; None: the whole blob is. `background`: for nobody yet.
 
         Raises Failure.
         """
         for turn in range(1, _TURNS + 1):
             try:
-                return await self._open(target, digest, first)
+                return await self._open(target, digest, first, background=background)
             except Failure as failure:
                 # What others' upstreams answered is not asked for here, nor told: our turn comes with the next fill.
                 wait = max(failure.retry_after or 0.0, _RECORD_SECONDS) if failure.cause is Cause.RATE_LIMITED else 0.0
@@ -90,7 +92,7 @@ class Fetcher:
             await asyncio.sleep(max(wait, _RECORD_SECONDS))
         raise AssertionError
 
-    async def _open(self, target: Target, digest: Digest, first: tuple[int, int] | None) -> Opened:
+    async def _open(self, target: Target, digest: Digest, first: tuple[int, int] | None, *, background: bool) -> Opened:
         fact = await self._metadata.blob(target.repository, digest)
         reader = self._store.committed(digest, fact.size)
         if reader is not None:
@@ -103,7 +105,7 @@ class Fetcher:
         joined = digest in self._drivers or self._store.in_flight(digest)
         if not fact.vouched and joined:
             await self.vouch(target, digest)
-        reader = self._store.attach(digest, first)
+        reader = self._store.attach(digest, first, background=background)
         driver = self._drive(target, digest)
         own = False
         if not fact.vouched and not joined:
@@ -127,7 +129,7 @@ class Fetcher:
 
     async def bring(self, target: Target, digest: Digest) -> bool:
         """Sees to it that `digest` is on disk, whoever fetches it; whether it had to be fetched. Raises Failure."""
-        opened = await self.open(target, digest)
+        opened = await self.open(target, digest, background=True)
         try:
             if opened.reader is None:
                 raise Failure(Cause.STORAGE_FULL, f"no room for {digest}")
@@ -255,6 +257,10 @@ class Fetcher:
                 if not (error.retryable or elsewhere) or fruitless >= max(self._attempts, upstream.base_count):
                     raise
                 base += 1
+                continue
+            if outcome == "idle" and await fill.rest():
+                # Whoever waits wants another range: a request of its own, with a place of its own.
+                failure, fruitless = None, 0
                 continue
             if outcome == "committed":
                 await self._committed(target, driver.digest)

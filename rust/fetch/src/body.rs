@@ -6,12 +6,13 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::client::Client;
 use crate::content_range::{self, ContentRange};
 use crate::error::FetchError;
 use crate::exchange::{Question, Received};
+use crate::limits::Limits;
 use crate::retry_after;
 use crate::tally::Tally;
 
@@ -40,6 +41,9 @@ pub struct BodySource {
     /// Failures since the last new byte.
     failures: u32,
     tally: Arc<Tally>,
+    limits: Option<Arc<dyn Limits>>,
+    /// Before then nothing more is read.
+    due: Option<Instant>,
 }
 
 /// Why there is no body yet.
@@ -64,7 +68,15 @@ impl BodySource {
             ended: false,
             failures: 0,
             tally: Arc::default(),
+            limits: None,
+            due: None,
         }
+    }
+
+    /// The same, within limits for its requests and its bytes, and those of its forks.
+    #[must_use]
+    pub fn within(self, limits: Arc<dyn Limits>) -> Self {
+        Self { limits: Some(limits), ..self }
     }
 
     /// Counts that go on while the body comes.
@@ -85,6 +97,7 @@ impl BodySource {
             shared: Arc::clone(&self.shared),
             size: self.size,
             tally: Arc::clone(&self.tally),
+            limits: self.limits.clone(),
             ..Self::new(self.client.clone(), self.question.clone())
         }
     }
@@ -147,6 +160,10 @@ impl BodySource {
                 self.ended = true;
                 return Ok(None);
             }
+            if let Some(due) = self.due {
+                sleep_until(due).await;
+                self.due = None;
+            }
             let Some(response) = &mut self.response else {
                 self.go_on().await?;
                 continue;
@@ -198,7 +215,9 @@ impl BodySource {
 
     fn count_failure(&mut self, error: FetchError) -> Result<(), FetchError> {
         self.failures += 1;
-        if self.failures > MAX_ATTEMPTS { Err(error) } else { Ok(()) }
+        // A time-out is a long wait already: no second one in a row.
+        let most = if matches!(error, FetchError::Timeout { .. }) { 1 } else { MAX_ATTEMPTS };
+        if self.failures > most { Err(error) } else { Ok(()) }
     }
 
     /// One request from `position`, and what its head says.
@@ -210,6 +229,9 @@ impl BodySource {
             let range = HeaderValue::try_from(format!("bytes={}-{last}", self.position))
                 .map_err(|error| Setback::Failed(FetchError::Input { reason: error.to_string() }))?;
             question.headers.insert(header::RANGE, range);
+        }
+        if let Some(limits) = &self.limits {
+            sleep(limits.ask()).await;
         }
         let received = self.client.exchange(question, Some(&self.tally)).await.map_err(Setback::Failed)?;
         let placed = match received.response.status() {
@@ -306,7 +328,13 @@ impl BodySource {
             404 => Setback::Failed(FetchError::NotFound { url }),
             401 => Setback::Failed(FetchError::Denied { url, status, challenge: challenge(headers) }),
             403 => Setback::Failed(FetchError::Denied { url, status, challenge: None }),
-            429 => Setback::Failed(FetchError::RateLimited { url, retry_after: retry_after() }),
+            429 => {
+                let retry_after = retry_after();
+                if let Some(wish) = retry_after {
+                    self.tally.limit(wish);
+                }
+                Setback::Failed(FetchError::RateLimited { url, retry_after })
+            }
             _ => Setback::Failed(FetchError::Upstream { url, status, retry_after: retry_after() }),
         }
     }
@@ -314,6 +342,9 @@ impl BodySource {
     /// Counts a piece and gives what is new of it.
     fn accept(&mut self, mut piece: Bytes) -> Result<Option<Bytes>, FetchError> {
         self.tally.add_bytes(piece.len());
+        if let Some(limits) = &self.limits {
+            self.due = Instant::now().checked_add(limits.receive(piece.len()));
+        }
         let old = usize::try_from(self.skip).map_or(piece.len(), |skip| skip.min(piece.len()));
         self.skip -= old as u64;
         let mut fresh = piece.split_off(old);

@@ -1,6 +1,7 @@
 //! The HTTP client.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pyo3::prelude::*;
@@ -8,6 +9,7 @@ use pyregistry_fetch as fetch;
 
 use crate::answer::Answer;
 use crate::awaitable::awaitable;
+use crate::budget::{Budget, Budgets};
 use crate::errors::Raise;
 use crate::seconds::duration;
 use crate::source::Source;
@@ -60,15 +62,21 @@ impl Client {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 hands over owned values")]
-    #[pyo3(signature = (url, headers, *, places=None))]
+    #[pyo3(signature = (url, headers, *, places=None, requests=None, bandwidth=None, background_bandwidth=None))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only in Python")]
     fn source(
         &self,
         py: Python<'_>,
         url: &str,
         headers: Vec<(String, String)>,
         places: Option<Vec<u64>>,
+        requests: Option<&Budget>,
+        bandwidth: Option<&Budget>,
+        background_bandwidth: Option<&Budget>,
     ) -> PyResult<Source> {
+        let budgets = Arc::new(Budgets::new(requests, bandwidth, background_bandwidth));
+        let background = Arc::clone(&budgets.background);
         let body = self.0.source(url, &headers).map_err(|error| error.raise(py))?;
-        Ok(Source::new(body, places))
+        Ok(Source::new(body.within(budgets), places, background))
     }
 }

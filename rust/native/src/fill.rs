@@ -28,11 +28,6 @@ impl Fill {
     }
 
     #[getter]
-    fn frontier(&self) -> u64 {
-        self.0.frontier()
-    }
-
-    #[getter]
     fn had(&self) -> u64 {
         self.0.had()
     }
@@ -43,8 +38,14 @@ impl Fill {
             fill.run(&mut body).await.map(|outcome| match outcome {
                 Outcome::Committed => "committed",
                 Outcome::Stopped => "stopped",
+                Outcome::Idle => "idle",
             })
         })
+    }
+
+    fn rest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let fill = self.0.clone();
+        awaitable(py, async move { fill.rest().await })
     }
 
     fn fail(&self, py: Python<'_>, failure: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -73,6 +74,11 @@ impl FillStatus {
     #[getter]
     fn frontier(&self) -> u64 {
         self.0.frontier
+    }
+
+    #[getter]
+    fn had(&self) -> u64 {
+        self.0.had
     }
 
     #[getter]

@@ -3,6 +3,7 @@
 
 mod answer;
 mod awaitable;
+mod budget;
 mod client;
 mod errors;
 mod fill;
@@ -24,6 +25,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::answer::Answer;
+    #[pymodule_export]
+    use crate::budget::Budget;
     #[pymodule_export]
     use crate::client::Client;
     #[pymodule_export]

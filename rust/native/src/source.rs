@@ -1,6 +1,7 @@
 //! Upstream bodies, and the one place where fetch meets store.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use pyo3::prelude::*;
@@ -8,6 +9,7 @@ use pyregistry_fetch::{BodySource, Tally};
 use pyregistry_store::{self as store, Begun, Failure, Route};
 use tokio::sync::Mutex;
 
+use crate::awaitable::awaitable;
 use crate::errors::failure;
 
 /// One upstream body that can be asked for from any offset.
@@ -21,9 +23,9 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(body: BodySource, places: Option<Vec<u64>>) -> Self {
+    pub(crate) fn new(body: BodySource, places: Option<Vec<u64>>, background: Arc<AtomicBool>) -> Self {
         let (tally, rest) = (body.tally(), Arc::new(body.fork()));
-        let route = Route { host: body.host(), places: places.map(Arc::from) };
+        let route = Route { host: body.host(), places: places.map(Arc::from), background };
         Self { body: Arc::new(Mutex::new(body)), rest, tally, route }
     }
 
@@ -43,6 +45,11 @@ impl Source {
     #[getter]
     fn statuses(&self) -> Vec<u16> {
         self.tally.statuses()
+    }
+
+    fn limited<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let tally = Arc::clone(&self.tally);
+        awaitable(py, async move { Ok::<_, Failure>(tally.limited().await) })
     }
 }
 

@@ -59,11 +59,12 @@ impl Store {
         self.0.in_flight(&parse(digest)?).map_err(|failure| failure.raise(py))
     }
 
-    #[pyo3(signature = (digest, first=None))]
-    fn attach(&self, py: Python<'_>, digest: &str, first: Option<(u64, u64)>) -> PyResult<Reader> {
+    #[pyo3(signature = (digest, first=None, *, background=false))]
+    fn attach(&self, py: Python<'_>, digest: &str, first: Option<(u64, u64)>, background: bool) -> PyResult<Reader> {
         let digest = parse(digest)?;
         let attached = match first {
             Some((start, end)) => self.0.attach_range(&digest, start..end),
+            None if background => self.0.attach_background(&digest),
             None => self.0.attach(&digest),
         };
         attached.map(Reader::new).map_err(|failure| failure.raise(py))

@@ -1,60 +1,48 @@
 //! What all processes of a root know of an upstream host: how much it sends to all of them together, whether more connections would
 //! bring more, and whether it knows ranges.
 //!
-//! A file of 64 slots of 64 bytes, mapped by every process; each slot has three little-endian words: bytes received, and in ms since
-//! boot until when more connections bring nothing and until when ranges are ignored. Hosts that share a slot are taken for one, which
+//! A file of 64 slots of eight words; each slot has three: bytes received, and in ms since boot until when more connections bring nothing
+//! and until when ranges are ignored. Hosts that share a slot are taken for one, which
 //! costs some speed and nothing else.
-#![allow(unsafe_code)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use memmap2::{MmapMut, MmapOptions, MmapRaw};
-
 use crate::layout::Layout;
-use crate::{Failure, clock, fs};
+use crate::words::Words;
+use crate::{Failure, clock};
 
 const SLOTS: u64 = 64;
-const SLOT: usize = 64;
-const FILE_SIZE: usize = 4096;
+const SLOT: usize = 8;
 
 const RECEIVED: usize = 0;
-const ENOUGH: usize = 8;
-const IGNORES: usize = 16;
+const ENOUGH: usize = 1;
+const IGNORES: usize = 2;
 
 /// How long it counts that more connections brought nothing.
 const ENOUGH_FOR: Duration = Duration::from_secs(30);
 /// How long it counts that a range was ignored.
 const IGNORES_FOR: Duration = Duration::from_secs(600);
 
-/// The mapped slots.
-pub(crate) struct Hosts(Arc<MmapRaw>);
+/// The slots.
+pub(crate) struct Hosts(Words);
 
 impl Hosts {
-    /// The slots of a root; this process's own, if they cannot be shared: a full disk is no reason not to serve.
+    /// The slots of a root.
     pub(crate) fn open(layout: &Layout) -> Result<Self, Failure> {
-        let path = layout.hosts();
-        let shared = || -> Result<MmapRaw, Failure> {
-            let file = fs::open_or_create(&path)?;
-            // Before it is mapped, for a full disk would kill whoever stores.
-            fs::allocate(&file, &path, FILE_SIZE as u64)?;
-            MmapOptions::new().len(FILE_SIZE).map_raw(&file).map_err(|error| Failure::io(&path, &error))
-        };
-        let own = || MmapMut::map_anon(FILE_SIZE).map(MmapRaw::from).map_err(|error| Failure::io(&path, &error));
-        shared().or_else(|_| own()).map(|map| Self(Arc::new(map)))
+        Words::open(&layout.hosts()).map(Self)
     }
 
     /// The host of this number.
     pub(crate) fn host(&self, number: u64) -> Host {
         let slot = usize::try_from(number % SLOTS).unwrap_or(0);
-        Host { map: Arc::clone(&self.0), slot, number }
+        Host { words: self.0.clone(), slot, number }
     }
 }
 
 /// One host.
 pub(crate) struct Host {
-    map: Arc<MmapRaw>,
+    words: Words,
     slot: usize,
     number: u64,
 }
@@ -108,9 +96,7 @@ impl Host {
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {
-        // SAFETY: aligned, and inside the mapping: slots are below 64 and words below 64 bytes. The mapping lives as long as `self`, its
-        // file is never truncated, and other processes access these words atomically, too.
-        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(self.slot * SLOT + at).cast()) }
+        self.words.word(self.slot * SLOT + at)
     }
 }
 

@@ -7,12 +7,14 @@ mod digest;
 mod error;
 pub mod range;
 
+mod budget;
 mod clock;
 mod fs;
 mod hasher;
 mod hosts;
 mod layout;
 mod lock;
+mod words;
 
 mod blobs;
 mod clean;
@@ -29,6 +31,7 @@ mod upload;
 #[cfg(test)]
 mod power_loss;
 
+pub use budget::Budget;
 pub use digest::{Algorithm, Digest, Malformed};
 pub use error::{Cause, Failure};
 pub use fill::{Fill, FillStatus, Outcome, fills};

@@ -263,7 +263,7 @@ impl Stored {
         Ok((done > 0).then_some(done))
     }
 
-    /// Wants what comes next; `again`: of the parts after this one, too.
+    /// Wants what comes next, of a few parts after this one, too; `again`: even if it was wanted before.
     fn want(&mut self, again: bool) {
         if !matches!(self.held.bytes, reader::Bytes::Filling(_)) {
             return;
@@ -272,8 +272,9 @@ impl Stored {
         for segment in self.segments.iter_mut().rev() {
             let Segment::Part { start, end: Some(end), held_back: false, wish } = segment else { continue };
             wish.grow(&self.held, *start, *end, again);
-            room = room.saturating_sub(wish.until.saturating_sub(*start));
-            if !again || room == 0 {
+            // However small a part is: it costs a request.
+            room = room.saturating_sub(wish.until.saturating_sub(*start).max(FIRST_STEP));
+            if room == 0 {
                 return;
             }
         }

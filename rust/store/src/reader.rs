@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::fill::{Data, Ended, Generation, Progress, block_size};
 use crate::store::Inner;
+use crate::table::Waits;
 use crate::{Digest, Failure, Plan};
 
 /// What a request holds to get bytes of one digest. Committed or not, the interface is the same.
@@ -21,6 +22,7 @@ pub(crate) struct Held {
     pub bytes: Bytes,
     /// Whether it counts as a request of the whole body, which a fill is to bring.
     whole: AtomicBool,
+    background: bool,
 }
 
 /// Where the bytes are.
@@ -32,12 +34,13 @@ pub(crate) enum Bytes {
 impl Held {
     pub(crate) fn committed(store: Arc<Inner>, digest: Digest, file: File, size: u64) -> Self {
         let file = Arc::new(file);
-        Self { store, digest, bytes: Bytes::Committed { file, size }, whole: AtomicBool::new(false) }
+        Self { store, digest, bytes: Bytes::Committed { file, size }, whole: AtomicBool::new(false), background: false }
     }
 
-    pub(crate) fn filling(store: Arc<Inner>, generation: Arc<Generation>, whole: bool) -> Self {
+    pub(crate) fn filling(store: Arc<Inner>, generation: Arc<Generation>, waits: Waits) -> Self {
         let digest = generation.digest.clone();
-        Self { store, digest, bytes: Bytes::Filling(generation), whole: AtomicBool::new(whole) }
+        let Waits { whole, background } = waits;
+        Self { store, digest, bytes: Bytes::Filling(generation), whole: AtomicBool::new(whole), background }
     }
 
     /// From now on it counts as a request of the whole body.
@@ -82,7 +85,8 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Bytes::Filling(generation) = &self.bytes {
-            self.store.table.leave(generation, self.whole.load(Ordering::Relaxed));
+            let waits = Waits { whole: self.whole.load(Ordering::Relaxed), background: self.background };
+            self.store.table.leave(generation, waits);
         }
     }
 }

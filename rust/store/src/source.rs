@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
@@ -23,6 +24,8 @@ pub struct Route {
     pub host: u64,
     /// Lock keys: every connection of a fill beside its first holds one of these. None: there is no limit.
     pub places: Option<Arc<[u64]>>,
+    /// Set by a fill for as long as no client waits for it: clients' fills go before it.
+    pub background: Arc<AtomicBool>,
 }
 
 /// One upstream body that can be asked for from any offset.

@@ -17,7 +17,7 @@ use crate::hosts::Hosts;
 use crate::layout::Layout;
 use crate::lock::{Lock, Locks};
 use crate::reader::Held;
-use crate::table::{Busy, Table};
+use crate::table::{Busy, Table, Waits};
 use crate::{Cause, Digest, Failure, Fill, Plan, Reader, Source, clean, fs, quarantine, through};
 
 /// When a fill that nobody waits for goes on nevertheless: more than `min_sent` came, and at least `fraction` is done or under
@@ -171,25 +171,30 @@ impl Store {
     /// A reader of the fill of `digest`, in flight here or elsewhere, or yet to begin. It gets bytes only while some task of this
     /// process awaits `own_or_follow` or runs the fill that it returned. Fails once the store is closed, as nobody would.
     pub fn attach(&self, digest: &Digest) -> Result<Reader, Failure> {
-        self.join(digest, None)
+        self.join(digest, None, false)
+    }
+
+    /// As [`Store::attach`], for background work that does not read: the fill's source is told while nobody else waits.
+    pub fn attach_background(&self, digest: &Digest) -> Result<Reader, Failure> {
+        self.join(digest, None, true)
     }
 
     /// As [`Store::attach`], for a request of ranges: whether it makes the fill bring the whole blob is policy. `first` is the first
     /// of the ranges, as far as that can be told without the size.
     pub fn attach_range(&self, digest: &Digest, first: Range<u64>) -> Result<Reader, Failure> {
-        self.join(digest, Some(first))
+        self.join(digest, Some(first), false)
     }
 
-    fn join(&self, digest: &Digest, first: Option<Range<u64>>) -> Result<Reader, Failure> {
+    fn join(&self, digest: &Digest, first: Option<Range<u64>>, background: bool) -> Result<Reader, Failure> {
         self.inner.check_open()?;
-        let whole = first.is_none();
-        let generation = self.inner.table.attach(digest, whole);
+        let waits = Waits { whole: first.is_none(), background };
+        let generation = self.inner.table.attach(digest, waits);
         match first {
             Some(range) => generation.set_first(range),
             None => generation.wants.notify_one(),
         }
         self.inner.sweeper.wake();
-        Ok(Reader::new(Held::filling(Arc::clone(&self.inner), generation, whole)))
+        Ok(Reader::new(Held::filling(Arc::clone(&self.inner), generation, waits)))
     }
 
     /// Whether readers of this process wait for a fill of `digest` that has no outcome yet.

@@ -13,11 +13,22 @@ use crate::fill::Generation;
 #[error("a task of this process drives the fill of this digest already")]
 pub struct Busy;
 
+/// How a request waits for a generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// For the whole body.
+    pub whole: bool,
+    /// Nobody reads: it only sees to it that the blob comes.
+    pub background: bool,
+}
+
 struct Entry {
     generation: Arc<Generation>,
     readers: usize,
     /// Those of them that read whole bodies.
     whole: usize,
+    /// Those of them that only see to it that the blob comes.
+    background: usize,
     /// Whether a task awaits `own_or_follow` or has the fill that it returned.
     driven: bool,
 }
@@ -34,11 +45,12 @@ pub(crate) struct Table {
 
 impl Table {
     /// The generation that a new request of `digest` belongs to, with that request counted.
-    pub(crate) fn attach(&self, digest: &Digest, whole: bool) -> Arc<Generation> {
+    pub(crate) fn attach(&self, digest: &Digest, waits: Waits) -> Arc<Generation> {
         let mut entries = self.entries();
         let entry = current(&mut entries, digest);
         entry.readers += 1;
-        entry.whole += usize::from(whole);
+        entry.whole += usize::from(waits.whole);
+        entry.background += usize::from(waits.background);
         Arc::clone(&entry.generation)
     }
 
@@ -48,10 +60,11 @@ impl Table {
     }
 
     /// A request is over.
-    pub(crate) fn leave(&self, generation: &Arc<Generation>, whole: bool) {
+    pub(crate) fn leave(&self, generation: &Arc<Generation>, waits: Waits) {
         self.change(generation, |entry| {
             entry.readers -= 1;
-            entry.whole -= usize::from(whole);
+            entry.whole -= usize::from(waits.whole);
+            entry.background -= usize::from(waits.background);
         });
     }
 
@@ -87,6 +100,11 @@ impl Table {
     /// Whether requests wait for the generation.
     pub(crate) fn is_waited_for(&self, generation: &Arc<Generation>) -> bool {
         of(&mut self.entries(), generation).is_some_and(|entry| entry.readers > 0)
+    }
+
+    /// Whether requests of clients wait for the generation.
+    pub(crate) fn is_waited_for_by_clients(&self, generation: &Arc<Generation>) -> bool {
+        of(&mut self.entries(), generation).is_some_and(|entry| entry.readers > entry.background)
     }
 
     /// Whether requests of the whole body wait for the generation.
@@ -144,6 +162,7 @@ fn current<'a>(entries: &'a mut HashMap<Digest, Entry>, digest: &Digest) -> &'a 
         generation: Generation::new(digest.clone()),
         readers: 0,
         whole: 0,
+        background: 0,
         driven: false,
     })
 }
@@ -154,6 +173,8 @@ mod tests {
     use crate::{Cause, Failure};
     use std::time::Duration;
 
+    const WHOLE: Waits = Waits { whole: true, background: false };
+
     fn digest() -> Digest {
         Digest::parse(&format!("sha256:{}", "00".repeat(32))).unwrap()
     }
@@ -161,20 +182,20 @@ mod tests {
     #[test]
     fn a_failure_answers_for_its_time_and_no_longer() {
         let table = Table::default();
-        let first = table.attach(&digest(), true);
+        let first = table.attach(&digest(), WHOLE);
         first.fail(Failure::new(Cause::NotFound, "no"), Duration::from_secs(60));
-        assert!(Arc::ptr_eq(&first, &table.attach(&digest(), true)));
+        assert!(Arc::ptr_eq(&first, &table.attach(&digest(), WHOLE)));
         assert!(!table.wanted(&digest()));
-        table.leave(&first, true);
-        table.leave(&first, true);
-        assert!(Arc::ptr_eq(&first, &table.attach(&digest(), true)));
+        table.leave(&first, WHOLE);
+        table.leave(&first, WHOLE);
+        assert!(Arc::ptr_eq(&first, &table.attach(&digest(), WHOLE)));
 
         let table = Table::default();
-        let first = table.attach(&digest(), true);
+        let first = table.attach(&digest(), WHOLE);
         first.fail(Failure::new(Cause::NotFound, "no"), Duration::ZERO);
-        let second = table.attach(&digest(), true);
+        let second = table.attach(&digest(), WHOLE);
         assert!(!Arc::ptr_eq(&first, &second));
-        table.leave(&first, true);
+        table.leave(&first, WHOLE);
         assert!(table.is_waited_for(&second), "a leaver of one generation must not touch the next");
     }
 
@@ -191,15 +212,15 @@ mod tests {
     fn abandons_only_what_nobody_waits_for() {
         let table = Table::default();
         let driven = table.drive(&digest()).unwrap();
-        let waiting = table.attach(&digest(), true);
+        let waiting = table.attach(&digest(), WHOLE);
         assert!(!table.abandon(&driven));
-        table.leave(&waiting, true);
+        table.leave(&waiting, WHOLE);
         assert!(table.abandon(&driven));
-        let next = table.attach(&digest(), true);
+        let next = table.attach(&digest(), WHOLE);
         assert!(!Arc::ptr_eq(&driven, &next) && table.wanted(&digest()));
         table.release(&driven);
         assert!(table.wanted(&digest()));
-        table.leave(&next, true);
+        table.leave(&next, WHOLE);
         assert!(table.entries().is_empty());
     }
 }

@@ -17,7 +17,7 @@ async def test_a_fill_becomes_a_committed_blob(store: Store, client: Client) -> 
     async with BlobServer(BLOB) as server:
         source = client.source(server.url, [("Authorization", "Bearer t")])
         fill = await own(store)
-        assert (fill.digest, fill.frontier, store.owned()) == (DIGEST, 0, 1)
+        assert (fill.digest, fill.had, store.owned()) == (DIGEST, 0, 1)
         assert store.in_flight(DIGEST)
         assert await fill.run(source) == "committed"
         assert (source.received, source.statuses) == (len(BLOB), [200])

@@ -21,9 +21,13 @@ class Fill:
 
     digest: str
     size: int | None
-    frontier: int
+    had: int
     owned: bool
     failure: Failure | None = None
+
+    @property
+    def frontier(self) -> int:
+        return self.had
 
 
 def shown(survey: Survey, width: int = 80) -> str:

@@ -1,7 +1,6 @@
 """Requests at once and per second, over workers, with background work that leaves room for clients."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -63,7 +62,7 @@ async def test_without_limits_nothing_is_waited_for(make: Make, tmp_path: Path) 
 async def test_places_of_further_connections_are_of_all_workers_and_of_our_own_requests(
     make: Make, tmp_path: Path
 ) -> None:
-    """Half of the requests at once, so that a large blob leaves places to others; none where they are spaced."""
+    """Half of the requests at once, so that a large blob leaves places to others."""
     assert len(set(make().places)) == 32
     assert make(connections=3).places == make(connections=3).places == make().places[:3]
     limits = make(max_requests=5)
@@ -72,7 +71,7 @@ async def test_places_of_further_connections_are_of_all_workers_and_of_our_own_r
     assert [store.try_lock(key) is not None for key in limits.places] == [True, True]
     held.append(await limits.take())
     assert [store.try_lock(key) is not None for key in limits.places] == [False, True]
-    assert make(max_requests=1).places == make(requests_per_second=5).places == []
+    assert make(max_requests=1).places == []
     await store.close()
 
 
@@ -147,44 +146,55 @@ async def test_background_work_that_has_begun_asks_as_clients_do(make: Make) -> 
 async def test_requests_per_second_are_spaced_over_workers(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, other = make(requests_per_second=10), make(requests_per_second=10)
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    now = time.time_ns()
-    monkeypatch.setattr(time, "time_ns", lambda: now)
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    """So far apart that it does not matter how long the test takes."""
+    one, other = make(requests_per_second=0.01), make(requests_per_second=0.01)
+    slept = sleeps(monkeypatch)
     for limits in (one, other, one, other):
-        await limits.take()
+        async with limits.place():
+            pass
     # The first goes at once.
-    assert slept == pytest.approx([0.1, 0.2, 0.3], abs=0.001)
-    # After a pause the next one does, too; turns that were not used are not saved up.
-    slept.clear()
-    now += 10_000_000_000
-    for limits in (one, other):
-        await limits.take()
-    assert slept == pytest.approx([0.1], abs=0.001)
-    # A clock that was set back by a day.
-    slept.clear()
-    now -= 86_400_000_000_000
-    await one.take()
+    assert slept == pytest.approx([100, 200, 300], abs=20)
+    assert [path.name for path in (tmp_path / "run" / "limits").iterdir()].count("up.example.requests") == 1
+
+
+async def test_a_body_has_a_place_and_its_requests_take_the_turns(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = make(requests_per_second=0.01, max_requests=1)
+    slept = sleeps(monkeypatch)
+    limits.give(await limits.take())
+    limits.give(await limits.take())
     assert slept == []
-    assert len(list((tmp_path / "run" / "limits").iterdir())) == 1
+    assert limits.requests is not None
+    limits.requests.take(1)
+    async with limits.place():
+        assert slept == pytest.approx([100], abs=20)
 
 
 async def test_background_work_gets_half_the_rate(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = make(requests_per_second=10)
+    limits = make(requests_per_second=0.01)
+    slept = sleeps(monkeypatch)
+    for _ in range(3):
+        async with limits.background(), limits.place():
+            pass
+    assert max(slept) == pytest.approx(400, abs=20)
+
+
+async def test_bytes_per_second_are_for_all_and_half_of_them_for_background_work(make: Make) -> None:
+    one, other = make(bytes_per_second=100_000), make(bytes_per_second=100_000)
+    assert one.bandwidth is not None
+    assert other.bandwidth is not None
+    assert other.background_bandwidth is not None
+    assert one.bandwidth.take(100_000_000) == 0
+    assert other.bandwidth.take(1) == pytest.approx(1000, abs=100)
+    other.background_bandwidth.take(100_000_000)
+    assert other.background_bandwidth.take(1) == pytest.approx(2000, abs=100)
+
+
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long is slept from now on, without that it takes time."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    now = time.time_ns()
-    monkeypatch.setattr(time, "time_ns", lambda: now)
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    for _ in range(3):
-        async with limits.background():
-            await limits.take()
-    assert max(slept) == pytest.approx(0.4, abs=0.001)
+    return slept

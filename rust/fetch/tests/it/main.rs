@@ -4,6 +4,7 @@
 
 mod bodies;
 mod breaks;
+mod limits;
 mod ranges;
 mod redirects;
 mod requests;

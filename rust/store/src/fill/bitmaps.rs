@@ -108,6 +108,13 @@ impl State {
         count * self.block()
     }
 
+    /// Bytes that are there, in order or not; of blocks ahead of the frontier, the last counts as whole.
+    pub(crate) fn had(&self) -> u64 {
+        let frontier = self.frontier();
+        let had = frontier + self.present_bytes(frontier.next_multiple_of(self.block()));
+        self.size().map_or(had, |size| had.min(size))
+    }
+
     /// The bitmap of present blocks, without the zeros at its end.
     pub(crate) fn present(&self) -> Vec<u8> {
         let mut bytes: Vec<u8> = (0..WORDS).flat_map(|word| self.load(PRESENT + 8 * word).to_le_bytes()).collect();

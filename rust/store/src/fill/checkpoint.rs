@@ -6,6 +6,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::machine::Mark;
+use super::state::block_size;
 use crate::layout::FillFolder;
 use crate::{Failure, fs};
 
@@ -63,6 +64,21 @@ impl Checkpoint {
         Ok(fs::read(&folder.checkpoint())?.and_then(|bytes| Self::decode(&bytes)))
     }
 
+    /// Bytes that are there, as `State::had` counts them.
+    pub(crate) fn had(&self) -> u64 {
+        let Mark { offset, size, .. } = self.mark;
+        let block = block_size(size);
+        let from = offset.div_ceil(block);
+        let ahead = (from..8 * self.present.len() as u64)
+            .filter(|number| {
+                let byte = usize::try_from(number / 8).ok().and_then(|index| self.present.get(index));
+                byte.is_some_and(|byte| byte & (1 << (number % 8)) != 0)
+            })
+            .count() as u64;
+        let had = offset + ahead * block;
+        size.map_or(had, |size| had.min(size))
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         let midstate = self.midstate.len() as u64;
@@ -97,6 +113,15 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_ahead_counts() {
+        let mark = Mark { data: 2, offset: 40_000, size: Some(1 << 20) };
+        let checkpoint = |present: &[u8]| Checkpoint { mark, midstate: Vec::new(), present: present.to_vec() };
+        assert_eq!(checkpoint(&[]).had(), 40_000);
+        // Block 1 is partly below the frontier, block 2 and the last, 31, are ahead of it.
+        assert_eq!(checkpoint(&[0b110, 0, 0, 0x80]).had(), 40_000 + 2 * 32_768);
+    }
 
     #[test]
     fn a_torn_checkpoint_is_none() {

@@ -45,6 +45,8 @@ pub enum Outcome {
     Committed,
     /// Nobody waits, by policy; the partial is kept.
     Stopped,
+    /// The readers of ranges have what they want, and may want more: see [`Fill::rest`]. The fill is still owned.
+    Idle,
 }
 
 /// A fill this process owns.
@@ -174,9 +176,7 @@ impl Fill {
 
     /// Bytes that are there, in order or not; of blocks ahead of the frontier, the last counts as whole.
     pub fn had(&self) -> u64 {
-        let (frontier, block) = (self.state.frontier(), self.state.block());
-        let had = frontier + self.state.present_bytes(frontier.next_multiple_of(block));
-        self.state.size().map_or(had, |size| had.min(size))
+        self.state.had()
     }
 
     /// Whether the whole blob is to be brought now, and not only what is wanted of it.

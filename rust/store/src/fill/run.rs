@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::transfer::Transfer;
+use super::transfer::{Transfer, nudged};
 use super::{Do, End, Fill, Outcome, Saw, WANTED_FOR, lock};
 use crate::source::Source;
 use crate::{Cause, Failure};
@@ -23,8 +24,11 @@ impl Fill {
     /// Dropping the future stops the fetch at a mark; the fill is still owned.
     pub async fn run<S: Source>(&self, source: &mut S) -> Result<Outcome, Failure> {
         let turn = Arc::new(Arc::clone(&self.turn).lock_owned().await);
-        let mut unwanted = pin!(self.unwanted());
-        let mut transfer = Transfer::new(self, &turn, source.fork(), source.route());
+        let route = source.route();
+        let background = Arc::clone(&route.background);
+        self.look_if_background(&background);
+        let mut unwanted = pin!(self.unwanted(&background));
+        let mut transfer = Transfer::new(self, &turn, source.fork(), route);
         let mut step = self.tell(&turn, Saw::Again).await?;
         loop {
             step = match step {
@@ -35,7 +39,10 @@ impl Fill {
                     };
                     self.tell(&turn, saw).await?
                 }
-                Do::Receive => transfer.run(source, unwanted.as_mut()).await?,
+                Do::Receive => match transfer.run(source, unwanted.as_mut()).await? {
+                    Some(step) => step,
+                    None => return Ok(Outcome::Idle),
+                },
                 Do::End(End::Committed) => return Ok(Outcome::Committed),
                 Do::End(End::Stopped) if *self.driving.store.closing.borrow() => {
                     return Err(self.driving.store.closed());
@@ -49,6 +56,27 @@ impl Fill {
         }
     }
 
+    /// After [`Outcome::Idle`]: waits until there is something to bring. False: nobody waits, and the fill has stopped.
+    pub async fn rest(&self) -> Result<bool, Failure> {
+        let turn = Arc::new(Arc::clone(&self.turn).lock_owned().await);
+        let clients = AtomicBool::default();
+        tokio::select! {
+            () = self.unwanted(&clients) => self.tell(&turn, Saw::Stop).await.map(|_| false),
+            () = self.wanting() => Ok(true),
+        }
+    }
+
+    /// Ends when somebody wants what is not there.
+    async fn wanting(&self) {
+        loop {
+            let (state, bell) = (&self.state, self.state.bell());
+            if self.look_if_full() || state.next_wanted(state.frontier() / state.block()).is_some() {
+                return;
+            }
+            nudged(state, &self.driving.generation, bell).await;
+        }
+    }
+
     /// Tells the machine what a step saw, and drives on, on a blocking thread.
     pub(super) fn tell(&self, turn: &Turn, saw: Saw) -> impl Future<Output = Result<Do, Failure>> + Send + use<> {
         let (work, turn) = (self.work.clone(), Arc::clone(turn));
@@ -59,7 +87,7 @@ impl Fill {
     }
 
     /// Ends when the fill must stop: the store closes, or nobody waits and policy does not finish it.
-    async fn unwanted(&self) {
+    async fn unwanted(&self, background: &AtomicBool) {
         let store = &self.driving.store;
         let generation = &self.driving.generation;
         let mut closing = store.closing.subscribe();
@@ -78,6 +106,7 @@ impl Fill {
                 self.state.clear_wanted();
                 return;
             }
+            self.look_if_background(background);
             if let Some(work) = self.work.clone() {
                 // Bytes before a stall are saved, too. Somebody at work on it saves by himself.
                 store.runtime.spawn_blocking(move || {
@@ -87,6 +116,13 @@ impl Fill {
                 });
             }
         }
+    }
+
+    /// Tells the source whether clients wait. A background reader of another process counts as one: that is rare, and costs little.
+    fn look_if_background(&self, background: &AtomicBool) {
+        let clients = self.driving.store.table.is_waited_for_by_clients(&self.driving.generation)
+            || self.state.last_wanted() <= WANTED_FOR;
+        background.store(!clients, Ordering::Relaxed);
     }
 }
 

@@ -18,6 +18,8 @@ pub struct FillStatus {
     pub size: Option<u64>,
     /// Bytes present and hashed from 0.
     pub frontier: u64,
+    /// Bytes present, in order or not; of blocks ahead of the frontier, the last counts as whole.
+    pub had: u64,
     /// A process works on it now.
     pub owned: bool,
     /// The recorded failure of its last generation.
@@ -36,10 +38,11 @@ pub fn fills(root: &Path) -> Result<Vec<FillStatus>, Failure> {
     for digest in fs::list(&layout.fills())?.iter().filter_map(|name| Layout::digest_of(name)) {
         let folder = layout.fill(&digest);
         let owned = locks.is_held(digest.lock_key())?;
-        let mut status = FillStatus { digest, size: None, frontier: 0, owned, failure: None };
+        let mut status = FillStatus { digest, size: None, frontier: 0, had: 0, owned, failure: None };
         if let Some(state) = State::open(&folder, false)?.filter(|state| state.is_of(boot)) {
             status.size = state.size();
             status.frontier = state.frontier();
+            status.had = state.had();
             status.failure = match state.outcome() {
                 Some(Outcome::Failed(failure)) => Some(failure),
                 Some(Outcome::Committed) => continue,
@@ -48,6 +51,7 @@ pub fn fills(root: &Path) -> Result<Vec<FillStatus>, Failure> {
         } else if let Some(checkpoint) = Checkpoint::load(&folder)? {
             status.size = checkpoint.mark.size;
             status.frontier = checkpoint.mark.offset;
+            status.had = checkpoint.had();
         } else if !status.owned {
             // It ended while we looked.
             continue;

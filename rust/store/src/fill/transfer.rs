@@ -1,14 +1,16 @@
 //! Where a run's bytes come from at each moment: one open stream from the frontier on, or ranges over several connections, those that
 //! readers wait for first. A batch is written as soon as the one before is done, so that the first bytes of a slow source are seen at
-//! once and a fast one is written in large batches.
+//! once and a fast one is written in large batches. What is fetched next is in `schedule`.
+
+mod schedule;
 
 use std::future::Future;
-use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::ahead::Ahead;
 use super::lanes::{Lanes, Word};
@@ -21,18 +23,10 @@ use crate::{Cause, Failure};
 
 /// Bytes that are collected while a batch is being written.
 const BATCH: usize = 1 << 20;
-/// Bytes of a range of the sequential fill, at most.
-const CHUNK: u64 = 8 << 20;
-/// Bytes of a range that readers wait for, at most.
-const WANTED: u64 = 4 << 20;
-/// Ranges for readers under way at once.
-const MOST_WANTED: usize = 8;
 /// Bytes asked for where the size is not known, at most.
 const PROBE: u64 = 256 << 10;
 /// Bytes hashed at once that were placed before.
 const GATHER: u64 = 4 << 20;
-/// What an open stream brings within this time, in seconds, is not fetched beside it.
-const NEAR: f64 = 0.05;
 
 /// One run's fetches.
 pub(super) struct Transfer<'a, F: Source> {
@@ -53,6 +47,8 @@ pub(super) struct Transfer<'a, F: Source> {
     streamed: u64,
     /// The open stream ends here: what follows is there or fetched by a lane.
     limit: u64,
+    /// Since when there is nothing to fetch.
+    idle: Option<Instant>,
 }
 
 /// What a lane's word leads to.
@@ -81,6 +77,7 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
             streaming: false,
             streamed: 0,
             limit: 0,
+            idle: None,
         }
     }
 
@@ -140,12 +137,12 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
         }
     }
 
-    /// Pulls and writes until the machine wants something else.
+    /// Pulls and writes until the machine wants something else; None once there has been nothing to fetch for a while.
     pub(super) async fn run<S: Source<Fork = F>>(
         &mut self,
         source: &mut S,
         mut unwanted: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Do, Failure> {
+    ) -> Result<Option<Do>, Failure> {
         let (state, generation) = (self.state, &*self.fill.driving.generation);
         let mut writing = pin!(None);
         self.frontier = state.frontier();
@@ -164,7 +161,7 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
                     Some(written) = resolve(writing.as_mut()) => {
                         writing.set(None);
                         if let Some(then) = leaving(written?) {
-                            return Ok(then);
+                            return Ok(Some(then));
                         }
                         self.lanes.sweep();
                         self.look();
@@ -184,7 +181,12 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
                     () = std::future::ready(()), if writing.is_none() && self.has_work() => {
                         writing.set(Some(self.job()));
                     }
-                    () = nudged(state, generation, self.bell) => self.look(),
+                    () = nudged(state, generation, self.bell) => {
+                        self.look();
+                        if writing.is_none() && self.rests() {
+                            return Ok(None);
+                        }
+                    }
                 }
                 if streaming && !self.streaming {
                     break None;
@@ -195,16 +197,16 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
             if let Some(written) = resolve(writing.as_mut()).await
                 && let Some(then) = leaving(written?)
             {
-                return Ok(then);
+                return Ok(Some(then));
             }
             if self.length > 0
                 && let Some(then) = leaving(self.job().await?)
             {
-                return Ok(then);
+                return Ok(Some(then));
             }
             self.streaming = false;
             self.lanes.drop_all();
-            return self.fill.tell(self.turn, last).await;
+            return self.fill.tell(self.turn, last).await.map(Some);
         }
     }
 
@@ -276,162 +278,6 @@ impl<'a, F: Source<Fork = F> + 'static> Transfer<'a, F> {
             }
         }
         Heard::Fine
-    }
-
-    /// Looks at the pace and begins the fetches that are due.
-    fn look(&mut self) {
-        let missing = self.state.size().map_or(0, |size| size.saturating_sub(self.frontier));
-        self.pace.look(missing, self.length < BATCH / 4);
-        self.schedule();
-    }
-
-    /// Begins the fetches that are due: what readers wait for, then what the frontier needs next.
-    fn schedule(&mut self) {
-        self.bell = self.state.bell();
-        let full = self.fill.look_if_full();
-        let Some(size) = self.state.size().filter(|_| self.lanes.can()) else { return };
-        if !full && self.streaming {
-            self.streaming = false;
-        }
-        let mut from = 0;
-        while self.lanes.count(false) < MOST_WANTED
-            && let Some(range) = self.next_wanted(from, size)
-        {
-            from = range.end;
-            if !self.fetch(range, false) {
-                return;
-            }
-        }
-        while full && let Some(range) = self.last_chunk(size).or_else(|| self.next_chunk(size)) {
-            let most = if self.streaming {
-                self.pace.width()
-            } else if range.end - range.start < CHUNK / 8 {
-                // Between blocks that are there already: each costs a round trip, so several are under way.
-                self.pace.most()
-            } else {
-                // The next range is asked for before the last has come.
-                self.pace.width().max(2.min(self.pace.most()))
-            };
-            if self.lanes.count(true) + usize::from(self.streaming) >= most {
-                break;
-            }
-            if !self.fetch(range, true) {
-                break;
-            }
-        }
-    }
-
-    /// Fetches a range by a lane, if there may be a connection for it.
-    fn fetch(&mut self, range: Range<u64>, chunk: bool) -> bool {
-        let beside = self.connections() > 0;
-        let start = range.start;
-        let fetched = !(beside && self.pace.is_refused()) && self.lanes.fetch(range, chunk, beside);
-        if fetched && start >= self.streamed {
-            self.limit = self.limit.min(start);
-        }
-        fetched
-    }
-
-    /// Ends a lane; what it brought that is not written yet is fetched again.
-    fn forget(&mut self, id: u64) {
-        if let Some(lane) = self.lanes.get(id) {
-            let unwritten = lane.written..lane.received;
-            self.pending.retain(|(offset, _)| !unwritten.contains(offset));
-            self.length = self.pending.iter().map(|(_, bytes)| bytes.len()).sum();
-        }
-        self.lanes.drop(id);
-        let block = self.state.block();
-        let present = self.state.next_present(self.streamed.div_ceil(block)).map(|present| present * block);
-        self.limit = present.into_iter().chain(self.lanes.next_start(self.streamed)).min().unwrap_or(u64::MAX);
-    }
-
-    /// How many there are now.
-    fn connections(&self) -> usize {
-        self.lanes.open() + usize::from(self.streaming)
-    }
-
-    /// Ranges cannot be had here.
-    fn give_up(&mut self) {
-        self.lanes.give_up();
-        self.pace.set_ignores_ranges();
-    }
-
-    /// Where a range that has this block may begin: bytes before the frontier are there.
-    fn begin_of(&self, block: u64) -> u64 {
-        (block * self.state.block()).max(self.frontier).max(self.streamed.min((block + 1) * self.state.block()))
-    }
-
-    /// The next blocks that readers wait for and nobody fetches, at or past `from`.
-    fn next_wanted(&self, from: u64, size: u64) -> Option<Range<u64>> {
-        let block = self.state.block();
-        // What comes by the open stream soon is waited for.
-        let near = if self.streaming {
-            (self.streamed + self.pace.bytes_in(NEAR).clamp(2 * block, 2 * CHUNK)).next_multiple_of(block)
-        } else {
-            self.streamed
-        };
-        let mut at = from.max(self.frontier).max(near) / block;
-        loop {
-            at = self.state.next_wanted(at)?;
-            let start = self.begin_of(at);
-            if start >= size {
-                return None;
-            }
-            if let Some(lane) = self.lanes.at(start) {
-                at = lane.range.end.div_ceil(block);
-                continue;
-            }
-            let mut end = at + 1;
-            while self.state.is_wanted(end) && end * block < size && end * block - start < WANTED {
-                end += 1;
-            }
-            let end = (end * block).min(size).min(self.lanes.next_start(start).unwrap_or(size));
-            if start < end {
-                return Some(start..end);
-            }
-            at += 1;
-        }
-    }
-
-    /// The end of what the open stream is to bring, while a second connection is tried: if that brings nothing, the stream goes on to
-    /// there, and the trial has cost one request.
-    fn last_chunk(&self, size: u64) -> Option<Range<u64>> {
-        if !self.streaming || !self.pace.tries_second() {
-            return None;
-        }
-        let end = self.limit.min(size);
-        let start = end.saturating_sub(CHUNK).next_multiple_of(self.state.block());
-        (start >= self.beyond_stream() && start < end).then_some(start..end)
-    }
-
-    /// From where on the open stream brings nothing soon.
-    fn beyond_stream(&self) -> u64 {
-        (self.streamed + self.pace.bytes_in(1.0).max(CHUNK)).next_multiple_of(self.state.block())
-    }
-
-    /// The next bytes past the frontier that are absent and nobody fetches.
-    fn next_chunk(&self, size: u64) -> Option<Range<u64>> {
-        let block = self.state.block();
-        let from = if self.streaming { self.beyond_stream() } else { self.streamed.max(self.frontier) };
-        let mut at = from / block;
-        loop {
-            at = self.state.next_absent(at);
-            let start = self.begin_of(at);
-            if start >= size {
-                return None;
-            }
-            if let Some(lane) = self.lanes.at(start) {
-                at = lane.range.end.div_ceil(block);
-                continue;
-            }
-            let present = self.state.next_present(at).map_or(size, |present| present * block);
-            let end = present.min(self.lanes.next_start(start).unwrap_or(size));
-            let end = end.min((start + CHUNK).next_multiple_of(block)).min(size);
-            if start < end {
-                return Some(start..end);
-            }
-            at += 1;
-        }
     }
 
     fn has_work(&self) -> bool {
@@ -518,7 +364,7 @@ async fn stream<S: Source>(source: &mut S, streaming: bool) -> Result<Option<Byt
 }
 
 /// Somebody of this process wants something, or may of another.
-async fn nudged(state: &State, generation: &Generation, bell: u64) {
+pub(super) async fn nudged(state: &State, generation: &Generation, bell: u64) {
     let others = state.last_wanted() <= WANTED_FOR;
     let (pause, looks) = if others { (Duration::from_millis(2), 10) } else { (Duration::from_millis(20), 1) };
     let rung = async {

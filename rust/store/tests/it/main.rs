@@ -7,6 +7,7 @@ mod support;
 mod bodies;
 mod connections;
 mod fills;
+mod idle;
 mod kills;
 mod outcomes;
 mod ranged;

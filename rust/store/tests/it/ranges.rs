@@ -27,10 +27,12 @@ pub(crate) fn driver(store: &Store, digest: &Digest, upstream: &Arc<Upstream>) -
     tokio::spawn(async move {
         loop {
             if let Some(fill) = store.own_or_follow(&digest).unwrap().await? {
-                let mut source = upstream.source();
-                while let Err(failure) = fill.run(&mut source).await {
-                    if failure.cause != Cause::Unreachable {
-                        return Err(failure);
+                loop {
+                    match fill.run(&mut upstream.source()).await {
+                        Ok(Outcome::Idle) if fill.rest().await? => {}
+                        Ok(_) => break,
+                        Err(failure) if failure.cause == Cause::Unreachable => {}
+                        Err(failure) => return Err(failure),
                     }
                 }
             }
@@ -85,6 +87,39 @@ async fn a_first_range_brings_itself_and_a_later_pull_the_rest() {
         assert_eq!((upstream.sent(), upstream.twice()), (size, 0));
         root.check();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_small_parts_are_asked_for_as_they_are_read() {
+    let (root, bytes) = (Root::new(), blob(70 << 20));
+    let (store, digest) = (root.store(), digest_of(&bytes));
+    let parts: Vec<(u64, u64)> = (0..1000).map(|part| (2 * part * BLOCK as u64, 2 * part * BLOCK as u64 + 1)).collect();
+    let upstream = Arc::new(Upstream::new(&bytes));
+    let reader = store.attach_range(&digest, 0..1).unwrap();
+    let driven = driver(&store, &digest, &upstream);
+    soon(reader.ready()).await.unwrap();
+    let mut plan = reader.plan(&parts, None);
+    // The first frame, and some parts.
+    for _ in 0..10 {
+        assert!(!soon(plan.next(1)).await.unwrap().is_empty());
+    }
+    drop((reader, plan));
+    soon(driven).await.unwrap().unwrap();
+    assert!(upstream.asked.load(Ordering::SeqCst) < 80, "{}", upstream.asked.load(Ordering::SeqCst));
+    let reader = store.attach_range(&digest, 0..1).unwrap();
+    let driven = driver(&store, &digest, &upstream);
+    soon(reader.ready()).await.unwrap();
+    let body = drain(reader.plan(&parts, None)).await.unwrap();
+    let mut rest = body.as_slice();
+    for (start, _) in &parts {
+        // After each frame, one byte.
+        let frame = rest.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        assert_eq!(rest[frame + 4], bytes[usize::try_from(*start).unwrap()]);
+        rest = &rest[frame + 5..];
+    }
+    assert!(upstream.twice() == 0);
+    drop(reader);
+    soon(driven).await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
