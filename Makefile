@@ -91,6 +91,10 @@ tools: ## Build the clients, registry and conformance suite that tests use into 
 			GOBIN=$(TOOLS) go install "$${tool#*=}" || echo "$${tool%%=*} is not installed: its tests are skipped"; \
 		fi; \
 	done
+	@if ! command -v estargz >/dev/null && command -v go >/dev/null; then \
+		echo 'go build tests/clients/estargz'; \
+		go build -C tests/clients/estargz -o $(TOOLS)/estargz . || echo 'estargz is not built: its test is skipped'; \
+	fi
 
 clean: ## Remove what was built; ./data stays
 	rm -rf $(VENV) .tools target dist build pyregistry/_native*.so

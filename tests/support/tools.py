@@ -23,6 +23,7 @@ _SOURCES = {
     "regctl": "go install github.com/regclient/regclient/cmd/regctl@v0.11.7",
     "helm": "go install helm.sh/helm/v4/cmd/helm@v4.3.1",
     "cosign": "go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3",
+    "estargz": "make tools",
     "podman": "apt-get install podman",
     "wrk": "apt-get install wrk",
 }
