@@ -58,5 +58,5 @@ class Body:
         """A limit met by one of several connections costs the fill that one alone, but holds for all requests."""
         while True:
             pause = await self.source.limited()
-            message = f"{self._url}: upstream answers 429 to one more connection"
+            message = f"{self._url}: upstream answers 429"
             self._breaker.failed(Failure(Cause.RATE_LIMITED, message, status=429, retry_after=pause), self._url)

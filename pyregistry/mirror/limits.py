@@ -1,6 +1,6 @@
 """Our own limits for one upstream, over all workers of a storage root: requests at once, requests and bytes per second.
 
-Background work (prefetch) waits for its own share first, half of either: only so much of it is begun at all, and what
+Background work (prefetch) waits for its own share first, half of each: only so much of it is begun at all, and what
 has begun asks like a client's. So a client that joins it, in whichever worker, never waits behind a long list of it.
 """
 

@@ -59,9 +59,9 @@ impl Fill {
     /// After [`Outcome::Idle`]: waits until there is something to bring. False: nobody waits, and the fill has stopped.
     pub async fn rest(&self) -> Result<bool, Failure> {
         let turn = Arc::new(Arc::clone(&self.turn).lock_owned().await);
-        let clients = AtomicBool::default();
+        let background = AtomicBool::default();
         tokio::select! {
-            () = self.unwanted(&clients) => self.tell(&turn, Saw::Stop).await.map(|_| false),
+            () = self.unwanted(&background) => self.tell(&turn, Saw::Stop).await.map(|_| false),
             () = self.wanting() => Ok(true),
         }
     }

@@ -119,27 +119,18 @@ impl<F: Source<Fork = F> + 'static> Transfer<'_, F> {
         } else {
             self.streamed
         };
-        let mut at = from.max(self.frontier).max(near) / block;
-        loop {
-            at = self.state.next_wanted(at)?;
-            let start = self.begin_of(at);
-            if start >= size {
-                return None;
-            }
-            if let Some(lane) = self.lanes.at(start) {
-                at = lane.range.end.div_ceil(block);
-                continue;
-            }
-            let mut end = at + 1;
-            while self.state.is_wanted(end) && end * block < size && end * block - start < WANTED {
-                end += 1;
-            }
-            let end = (end * block).min(size).min(self.lanes.next_start(start).unwrap_or(size));
-            if start < end {
-                return Some(start..end);
-            }
-            at += 1;
-        }
+        self.next_free(
+            from.max(self.frontier).max(near) / block,
+            size,
+            |at| self.state.next_wanted(at),
+            |at, start| {
+                let mut end = at + 1;
+                while self.state.is_wanted(end) && end * block < size && end * block - start < WANTED {
+                    end += 1;
+                }
+                end * block
+            },
+        )
     }
 
     /// The end of what the open stream is to bring, while a second connection is tried: if that brings nothing, the stream goes on to
@@ -162,20 +153,36 @@ impl<F: Source<Fork = F> + 'static> Transfer<'_, F> {
     fn next_chunk(&self, size: u64) -> Option<Range<u64>> {
         let block = self.state.block();
         let from = if self.streaming { self.beyond_stream() } else { self.streamed.max(self.frontier) };
-        let mut at = from / block;
+        self.next_free(
+            from / block,
+            size,
+            |at| Some(self.state.next_absent(at)),
+            |at, start| {
+                let present = self.state.next_present(at).map_or(size, |present| present * block);
+                present.min((start + CHUNK).next_multiple_of(block))
+            },
+        )
+    }
+
+    /// The next range that nobody fetches: from a block on that `next` finds, to the byte that `end` tells for it, or another's range.
+    fn next_free(
+        &self,
+        mut at: u64,
+        size: u64,
+        next: impl Fn(u64) -> Option<u64>,
+        end: impl Fn(u64, u64) -> u64,
+    ) -> Option<Range<u64>> {
         loop {
-            at = self.state.next_absent(at);
+            at = next(at)?;
             let start = self.begin_of(at);
             if start >= size {
                 return None;
             }
             if let Some(lane) = self.lanes.at(start) {
-                at = lane.range.end.div_ceil(block);
+                at = lane.range.end.div_ceil(self.state.block());
                 continue;
             }
-            let present = self.state.next_present(at).map_or(size, |present| present * block);
-            let end = present.min(self.lanes.next_start(start).unwrap_or(size));
-            let end = end.min((start + CHUNK).next_multiple_of(block)).min(size);
+            let end = end(at, start).min(size).min(self.lanes.next_start(start).unwrap_or(size));
             if start < end {
                 return Some(start..end);
             }
